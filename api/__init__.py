@@ -1,0 +1,1 @@
+"""The Flask ingress: HTTP in, rows out."""

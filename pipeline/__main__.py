@@ -1,0 +1,120 @@
+"""``python -m pipeline``: the pipeline alone, without a farm."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.errors import PipelineError
+from pipeline.spec import Background, Model, RenderSpec
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """``"R,G,B"`` with 0-255 each; raises ``ValueError``."""
+    parts = [int(part) for part in text.split(",")]
+    if len(parts) != 3 or not all(0 <= part <= 255 for part in parts):
+        raise ValueError(f"{text!r} is not R,G,B with 0-255 each")
+    return parts[0], parts[1], parts[2]
+
+
+def _color(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int, int]:
+    try:
+        return parse_color(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.group()
+def main() -> None:
+    """Render, perceive and judge, without a farm."""
+
+
+@main.command()
+@click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
+)
+@click.option(
+    "--background", type=click.Choice([b.value for b in Background]), default="original", show_default=True
+)
+@click.option("--bg-color", default="0,255,0", callback=_color, help="R,G,B for a solid background.")
+def render(
+    picture: Path, video: Path, output: Path, model: str, background: str, bg_color: tuple[int, int, int]
+) -> None:
+    """Let the character of PICTURE perform VIDEO.
+
+    A transparent background also writes OUTPUT's mask beside it (name.mask.mp4).
+    """
+    from pipeline.render import render as run
+
+    spec = RenderSpec(Model(model), Background(background), bg_color)
+    try:
+        run(picture, video, output, spec)
+    except PipelineError as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        sys.exit(1)
+    click.echo(output)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def samples(folder: Path) -> None:
+    """Make the samples (two characters, a driving video) and their truth in FOLDER."""
+    from pipeline.samples import make
+
+    for path in make(folder):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--picture", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Render it, too."
+)
+@click.option(
+    "--rendered", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A finished output."
+)
+@click.option(
+    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
+)
+def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None, model: str) -> None:
+    """Draw a contact sheet of VIDEO: driver, pose, matte, plate, output."""
+    from pipeline.sheet import make_sheet
+
+    try:
+        make_sheet(video, output, picture=picture, rendered=rendered, model=Model(model))
+    except PipelineError as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        sys.exit(1)
+    click.echo(output)
+
+
+@main.command()
+@click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
+)
+def bench(picture: Path, video: Path, model: str) -> None:
+    """Time each stage of a render and print JSON."""
+    from pipeline.bench import bench as run
+
+    click.echo(json.dumps(run(picture, video, Model(model)), indent=2))
+
+
+@main.command()
+def serve() -> None:
+    """Run the stages that are asked for on standard input, one JSON object a line."""
+    from pipeline.serve import serve as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What a worker and the process that draws say to each other: one JSON object a line.
+
+The worker starts ``python -m pipeline serve`` once and keeps it, so that engines are loaded once.
+It writes a ``Request`` to its standard input and reads events from its standard output until a
+``Done`` or a ``Failed``. There is one request at a time; to stop one, the worker kills the process.
+
+``python -m pipeline render`` runs the same stages in its own process: one way to do the work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.spec import Plan, RenderSpec, Span, Stage, VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One stage to run.
+
+    ``inputs`` names files: ``picture``, ``video``, ``character``, ``tracks``, ``plate``,
+    ``matte-0000`` (one per piece), ``piece-0000``, ``segment-0000``, ``mask-0000``.
+    ``spans`` are the pieces (ANALYSE) or segments (SEGMENT) still to be done, in order;
+    empty for the other stages. Outputs are written into the empty folder ``out``.
+    """
+
+    stage: Stage
+    spec: RenderSpec
+    plan: Plan
+    out: Path
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    #: Known for every stage but REFERENCE.
+    video: VideoInfo | None = None
+    spans: tuple[Span, ...] = ()
+
+    def dumps(self) -> str:
+        return json.dumps(
+            {
+                "stage": self.stage.value,
+                "spec": self.spec.to_json(),
+                "plan": self.plan.to_json(),
+                "out": str(self.out),
+                "inputs": {name: str(path) for name, path in self.inputs.items()},
+                "video": self.video.to_json() if self.video else None,
+                "spans": [span.to_json() for span in self.spans],
+            }
+        )
+
+    @classmethod
+    def loads(cls, line: str) -> Request:
+        data = json.loads(line)
+        return cls(
+            stage=Stage(data["stage"]),
+            spec=RenderSpec.from_json(data["spec"]),
+            plan=Plan.from_json(data["plan"]),
+            out=Path(data["out"]),
+            inputs={name: Path(path) for name, path in data["inputs"].items()},
+            video=VideoInfo.from_json(data["video"]) if data["video"] else None,
+            spans=tuple(Span.from_json(span) for span in data["spans"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Work advanced: ``done`` of ``total`` frames of this request (or steps, where none count)."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One span is finished; its files are complete and will not be touched again.
+
+    ANALYSE: ``piece-0000`` (joints) and ``matte-0000``; SEGMENT: ``segment-0000`` and, for a
+    transparent background, ``mask-0000``. The number is the span's index.
+    """
+
+    index: int
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The request is finished.
+
+    ``files``: REFERENCE ``character``; JOIN ``tracks``; PLATE ``plate``; STITCH ``output``,
+    ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE and SEGMENT have theirs in
+    their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
+    numbers) and ``people`` (ids); STITCH gives ``frames`` and ``duration``.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request failed; ``code`` is one of the farm's public codes."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+Event = Progress | Item | Done | Failed
+#: How a stage tells what it has done so far.
+Report = Callable[[Progress | Item], None]
+
+_EVENTS: Mapping[str, type[Event]] = {
+    "progress": Progress,
+    "item": Item,
+    "done": Done,
+    "failed": Failed,
+}
+_NAMES = {kind: name for name, kind in _EVENTS.items()}
+
+
+def dump_event(event: Event) -> str:
+    """One line of JSON, without the line's end."""
+    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
+
+
+def load_event(line: str) -> Event:
+    """The event of one line; raises ``KeyError`` or ``ValueError`` where it is none."""
+    data = json.loads(line)
+    return _EVENTS[data.pop("event")](**data)

@@ -1,0 +1,193 @@
+"""The words the rooms share: what to render, what a video is, how the work is cut.
+
+Everything here is frozen, small and free of heavy imports; the ingress, the farm and the workers
+all speak it. ``to_json``/``from_json`` pairs are plain dictionaries fit for a JSON column.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Self
+
+#: Bumped when the way a video is cut into pieces or segments, or encoded, changes.
+PLAN_VERSION = "1"
+#: Bumped when the tracks, mattes or plates made from the same video change.
+PERCEPTION_VERSION = "1"
+
+
+class Model(StrEnum):
+    """The models a job may ask for; each is bound to its own pool of workers."""
+
+    V3 = "V3_Preview"
+    V4 = "V4_Preview"
+
+
+class Background(StrEnum):
+    """What stands behind the character."""
+
+    ORIGINAL = "original"  # the driving video's scene without its person
+    SOLID = "solid"  # one colour
+    TRANSPARENT = "transparent"  # black, and a second video with the mask
+
+
+class Stage(StrEnum):
+    """The stages of a render, in the order in which a job passes them."""
+
+    REFERENCE = "reference"  # picture -> character
+    ANALYSE = "analyse"  # video -> pieces: joints and mattes, piece by piece
+    JOIN = "join"  # pieces -> tracks, matte, shots and segments of the whole
+    PLATE = "plate"  # video, tracks -> the background without the people
+    SEGMENT = "segment"  # all of it -> encoded segments
+    STITCH = "stitch"  # segments -> the finished video, with sound
+
+
+#: What each stage waits for. The unit that finishes the last of them makes the next.
+NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
+    Stage.REFERENCE: (),
+    Stage.ANALYSE: (),
+    Stage.JOIN: (Stage.ANALYSE,),
+    Stage.PLATE: (Stage.JOIN,),
+    Stage.SEGMENT: (Stage.REFERENCE, Stage.PLATE),
+    Stage.STITCH: (Stage.SEGMENT,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineId:
+    """Which engine makes a model's picture; part of the key of every artifact it makes."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+#: The embedded engine of each model. The registry in ``pipeline.engines`` builds them by name.
+ENGINES: Mapping[Model, EngineId] = {
+    Model.V3: EngineId("puppet_v3", "1"),
+    Model.V4: EngineId("puppet_v4", "1"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSpec:
+    """What the user asked to see."""
+
+    model: Model = Model.V4
+    background: Background = Background.ORIGINAL
+    #: Red, green, blue, 0-255; used only with ``Background.SOLID``.
+    bg_color: tuple[int, int, int] = (0, 255, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model.value,
+            "background": self.background.value,
+            "bg_color": list(self.bg_color),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        red, green, blue = data["bg_color"]
+        return cls(Model(data["model"]), Background(data["background"]), (red, green, blue))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A video as the one reader of all stages delivers it, never as its container claims.
+
+    ``width`` and ``height`` are in pixels after rotation, with odd sides one smaller (the output
+    is yuv420p); ``frames`` are the frames the reader yields.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    frames: int
+    has_sound: bool
+    codec: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds of picture: frames over rate."""
+        return float(self.frames / self.rate)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"rate": str(self.rate)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "rate": Fraction(data["rate"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of frames ``[start, stop)`` and its place in the order."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a video is worked on: fixed at submission, the same in every mode and on every worker.
+
+    Versions are pinned, so that a retry on another worker makes the same picture or is refused.
+    """
+
+    engine: EngineId
+    perception: str
+    version: str
+    #: Trackers are reset at the start of each piece and run ``warmup`` frames ahead of it.
+    piece_frames: int = 300
+    warmup_frames: int = 12
+    #: The longest segment; shots are cut first, then divided evenly.
+    segment_frames: int = 240
+
+    def pieces(self, frames: int) -> tuple[Span, ...]:
+        """Cut ``frames`` frames into pieces of ``piece_frames``; the last may be shorter."""
+        return divide(0, frames, self.piece_frames)
+
+    def segments(self, frames: int, cuts: tuple[int, ...]) -> tuple[Span, ...]:
+        """Cut at each shot boundary in ``cuts`` (frame numbers), then by ``segment_frames``."""
+        edges = [0, *sorted({cut for cut in cuts if 0 < cut < frames}), frames]
+        spans: list[Span] = []
+        for start, stop in itertools.pairwise(edges):
+            for span in divide(start, stop, self.segment_frames):
+                spans.append(Span(len(spans), span.start, span.stop))
+        return tuple(spans)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "engine": EngineId(**data["engine"])})
+
+
+def divide(start: int, stop: int, longest: int) -> tuple[Span, ...]:
+    """Divide ``[start, stop)`` into the fewest spans no longer than ``longest``, evenly."""
+    total = stop - start
+    count = -(-total // longest)
+    edges = [start + total * i // count for i in range(count + 1)]
+    return tuple(Span(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(edges)))
+
+
+def plan_for(model: Model) -> Plan:
+    """The plan of a new job: today's versions, pinned."""
+    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION)

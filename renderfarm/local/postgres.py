@@ -1,0 +1,155 @@
+"""An embedded PostgreSQL: pgserver's binaries (or the system's), run by ourselves.
+
+It listens on loopback only, on the port it is given, with a password for everyone and without a
+Unix socket (a socket's path may be too long, and its folder is one more thing to leave behind).
+PostgreSQL refuses to run as root, so root runs it as ``nobody``, with the data, and if need be the
+binaries, where that user can reach them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+_USER = "nobody"
+_DATABASE = "renderfarm"
+
+
+class PostgresError(Exception):
+    """The embedded PostgreSQL cannot be set up; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """One cluster on disk. ``prepare`` makes it, ``command`` runs it in the foreground."""
+
+    data: Path
+    bin: Path
+    password: str
+
+    def url(self, port: int, database: str = _DATABASE) -> str:
+        """The address that clients use."""
+        return f"postgresql://farm:{quote(self.password)}@127.0.0.1:{port}/{database}"
+
+    def command(self, port: int) -> list[str]:
+        """The server's command line; it stays in the foreground and logs to stderr."""
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            "log_min_messages": "warning",
+        }
+        flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        return [str(self.bin / "postgres"), "-D", str(self.data), *flags]
+
+    @property
+    def user(self) -> str | None:
+        """The user that has to run it; None: whoever we are."""
+        return _USER if os.geteuid() == 0 else None
+
+
+def prepare(folder: Path) -> Postgres:
+    """Make the cluster under ``folder`` unless it is there; safe to call again.
+
+    Raises ``PostgresError`` where there are no binaries or ``initdb`` fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bin_dir, data = _binaries(), folder / "postgres"
+    if os.geteuid() == 0:
+        shelter = (
+            Path("/var/lib/renderfarm") / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        )
+        if not _reachable(folder):
+            data = shelter / "postgres"
+        if not _reachable(bin_dir):
+            bin_dir = _copy_binaries(bin_dir, shelter / "pginstall")
+    password_file = folder / "postgres.password"
+    if not ((data / "PG_VERSION").exists() and password_file.exists()):
+        _init(bin_dir, data, password_file)
+    return Postgres(data, bin_dir, password_file.read_text().strip())
+
+
+def create_database(url: str, name: str = _DATABASE) -> None:
+    """Create the database ``name`` on the server of ``url`` unless it exists."""
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if not found:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def _binaries() -> Path:
+    spec = find_spec("pgserver")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "pginstall" / "bin"
+        if (bundled / "postgres").exists():
+            return bundled
+    found = shutil.which("postgres")
+    candidates = [Path(found).parent] if found else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for candidate in candidates:
+        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
+            return candidate
+    raise PostgresError("No PostgreSQL was found: install it (`apt install postgresql`) or set DATABASE_URL.")
+
+
+def _reachable(path: Path) -> bool:
+    """Whether other users may pass every folder down to ``path``."""
+    resolved = path.resolve()
+    return all(part.stat().st_mode & 0o001 for part in [resolved, *resolved.parents])
+
+
+def _copy_binaries(source: Path, target: Path) -> Path:
+    if not (target / "bin" / "postgres").exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            copied = Path(scratch) / "pginstall"
+            shutil.copytree(source.parent, copied, symlinks=True)
+            libraries = source.parent.parent.parent / "pgserver.libs"
+            if libraries.exists():  # what the wheel's repair put beside it, found by a relative path
+                shutil.copytree(libraries, Path(scratch) / "pgserver.libs")
+            copied.chmod(0o755)
+            copied.rename(target)
+    return target / "bin"
+
+
+def _init(bin_dir: Path, data: Path, password_file: Path) -> None:
+    data.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(data, ignore_errors=True)  # an initdb that died half way
+    data.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(24)
+    handed_over = data.parent / f"initdb-{secrets.token_hex(4)}.password"
+    handed_over.touch(mode=0o600)
+    handed_over.write_text(password)
+    user: dict[str, object] = {}
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(_USER)
+        for path in (data, handed_over):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    command = [str(bin_dir / "initdb"), "-D", str(data), "-U", "farm", "-E", "UTF8", "--locale=C"]
+    command += ["--auth=scram-sha-256", f"--pwfile={handed_over}", "--no-instructions"]
+    try:
+        done = subprocess.run(  # type: ignore[call-overload]  # user, group: only where we are root
+            command, capture_output=True, text=True, cwd="/", check=False, **user
+        )
+    finally:
+        handed_over.unlink()
+    if done.returncode != 0:
+        shutil.rmtree(data, ignore_errors=True)
+        raise PostgresError(f"initdb failed: {done.stderr.strip()[-500:]}")
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)

@@ -1,0 +1,251 @@
+"""The rows: what the farm remembers. PostgreSQL is the truth; all times are the database's own.
+
+Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
+``leases.py`` alone touches a lease, ``accounts.py`` alone makes accounts and keys.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """The root of all tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        str: String,
+        int: BigInteger,
+    }
+
+
+class JobStatus(StrEnum):
+    """The states a client sees; the last three are final."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: A job in one of these never changes again.
+FINAL = frozenset({JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class UnitStatus(StrEnum):
+    """The states of one unit of work."""
+
+    WAITING = "waiting"  # a row only
+    ADMITTED = "admitted"  # a message with its id was, or will be, published
+    RUNNING = "running"  # claimed by a worker under a lease
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Account(Base):
+    """Who pays. ``available`` and ``held`` are sums over the ledger, kept in step with it."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("available >= 0", name="available_not_negative"),
+        CheckConstraint("held >= 0", name="held_not_negative"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    available: Mapped[int] = mapped_column(server_default=text("0"))
+    held: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A key, of which only the SHA-256 and the first characters are kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    prefix: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+class EntryKind(StrEnum):
+    """Why credits moved."""
+
+    GRANT = "grant"  # available += n
+    HOLD = "hold"  # available -= n, held += n
+    CAPTURE = "capture"  # held -= n: spent
+    RELEASE = "release"  # held -= n, available += n
+
+
+class LedgerEntry(Base):
+    """One movement of whole credits; never changed, never deleted.
+
+    Over all entries of an account: sum of ``available_delta`` = available, of ``held_delta`` = held.
+    """
+
+    __tablename__ = "ledger_entries"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    kind: Mapped[str]
+    available_delta: Mapped[int]
+    held_delta: Mapped[int]
+    note: Mapped[str] = mapped_column(server_default=text("''"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Settlement(Base):
+    """How a job's hold ended. Its primary key makes sure that it ends once."""
+
+    __tablename__ = "settlements"
+    __table_args__ = (CheckConstraint("captured >= 0 AND returned >= 0", name="parts_not_negative"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    captured: Mapped[int]
+    returned: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Job(Base):
+    """One render that somebody asked for."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_by_account", "account_id", "created_at"),
+        Index("jobs_open", "status", postgresql_where=text("status IN ('queued', 'processing')")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    status: Mapped[str]
+    mode: Mapped[str]  # full_pipeline | preprocessed | fast
+    model: Mapped[str]
+    spec: Mapped[dict[str, Any]]  # pipeline.spec.RenderSpec
+    plan: Mapped[dict[str, Any]]  # pipeline.spec.Plan: versions pinned at submission
+    video: Mapped[dict[str, Any]]  # pipeline.spec.VideoInfo
+    #: Storage keys of what was uploaded: {"picture": "in/...", "video": "in/..."}.
+    inputs: Mapped[dict[str, Any]]
+    #: What later stages need from earlier ones: {"cuts": [...], "people": [...]}.
+    facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    #: Storage keys of what was made: {"output": ..., "mask": ..., "thumbnail": ...}.
+    outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    #: Things worth telling the user ("the last row was left out: 719 is odd").
+    notes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    checkpoint: Mapped[str | None]  # ref_done | dri_done | bg_done | render_done
+    credits: Mapped[int]  # held at submission
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    queue_deadline: Mapped[datetime]
+    run_deadline: Mapped[datetime | None]
+
+
+class Unit(Base):
+    """One piece of work of one job: what a message names and a worker claims."""
+
+    __tablename__ = "units"
+    __table_args__ = (
+        UniqueConstraint("job_id", "stage", "index"),
+        Index(
+            "units_open",
+            "queue",
+            "status",
+            postgresql_where=text("status IN ('waiting', 'admitted', 'running')"),
+        ),
+    )
+
+    #: ``job_...:stage:index``: readable wherever an operator meets it.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    stage: Mapped[str]
+    index: Mapped[int] = mapped_column(server_default=text("0"))
+    queue: Mapped[str]  # v3 | v4 | cpu
+    status: Mapped[str]
+    #: The fence: raised by each claim; every later write says ``WHERE attempt = mine``.
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    #: Attempts that count against the cap since the last newly finished item.
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    #: Frames (or steps) done of this unit, and when that number last grew.
+    done: Mapped[int] = mapped_column(server_default=text("0"))
+    total: Mapped[int] = mapped_column(server_default=text("0"))
+    progressed_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    #: Not admitted before this time (backoff).
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When its message was last published.
+    published_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Artifact(Base):
+    """A finished file of a job, as the fenced write made it *the* one: the resume list."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)  # segment-0003, character, tracks, ...
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.id"))
+    attempt: Mapped[int]
+    key: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Garbage(Base):
+    """Stored files to delete after a time, unless somebody claims them first.
+
+    Written *before* an upload starts and removed by the transaction that makes the file belong to
+    something, so that a process may die on any line and leave nothing behind.
+    A key that ends in ``/`` stands for everything under it.
+    """
+
+    __tablename__ = "garbage"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    after: Mapped[datetime] = mapped_column(index=True)
+
+
+class Worker(Base):
+    """A live worker, as it last reported."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(index=True)
+    #: What it can run: {"engines": ["puppet_v4/1"], "perception": "1", "plan": "1"}.
+    versions: Mapped[dict[str, Any]]
+    unit_id: Mapped[str | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())

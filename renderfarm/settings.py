@@ -1,0 +1,94 @@
+"""Every setting of the farm, read once at each entry point and passed in.
+
+Nothing reads the environment at import. Each field's variable is its name in capitals, with the
+prefix ``FARM_`` unless it is one that deployments share (``DATABASE_URL``, ``REDIS_URL``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self, get_type_hints
+
+_SHARED = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be read; the message names its variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The farm's settings, with defaults that suit one machine."""
+
+    #: PostgreSQL, as ``postgresql://user:password@host:port/name``.
+    database_url: str
+    #: The broker, as ``redis://host:port/0``. Needed by the dispatcher and the workers only.
+    redis_url: str = ""
+    #: ``file:///folder`` or ``s3://bucket`` (see ``renderfarm.storage``).
+    storage_url: str = ""
+    #: Of an S3 store that is not AWS, and its credentials where the machine has none of its own.
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    #: Where browsers fetch finished files; empty: the API's own ``/files`` (FileStore) or
+    #: presigned addresses (S3Store).
+    cdn_base: str = ""
+    #: Where the API is reached from outside, without a slash at the end.
+    public_url: str = "http://127.0.0.1:8080"
+    #: Scratch space of workers; emptied unit by unit.
+    work_dir: Path = Path(".farm/work")
+
+    #: Limits of what comes in.
+    max_upload_mb: int = 500
+    max_seconds: int = 300
+    min_seconds: float = 0.5
+    min_side: int = 64
+    max_side: int = 4096
+
+    #: The protocol's clock, in seconds.
+    lease_seconds: float = 6.0
+    sweep_seconds: float = 1.0
+    heartbeat_seconds: float = 1.0
+    stall_seconds: float = 60.0
+    setup_seconds: float = 600.0
+    republish_seconds: float = 10.0
+    retry_seconds: float = 2.0
+    max_attempts: int = 4
+    queue_deadline_seconds: float = 6 * 3600.0
+    run_deadline_seconds: float = 6 * 3600.0
+    #: Units of one account that may run at once.
+    account_running_cap: int = 4
+    #: How long a file that nothing claims is kept.
+    garbage_seconds: float = 3600.0
+
+    #: Where the processes show their metrics; 0: not at all.
+    metrics_port: int = 0
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the environment; raises ``SettingsError`` that names what is missing or wrong."""
+        environ = os.environ if environ is None else environ
+        kinds = get_type_hints(cls)
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            variable = variable_of(field.name)
+            raw = environ.get(variable, "").strip()
+            if not raw:
+                continue
+            try:
+                values[field.name] = kinds[field.name](raw)
+            except ValueError as error:
+                raise SettingsError(f"{variable}={raw!r} is not a {kinds[field.name].__name__}") from error
+        if "database_url" not in values:
+            raise SettingsError("DATABASE_URL is not set; `farm up` sets it, or give your own")
+        return cls(**values)  # type: ignore[arg-type]  # each value was made by its field's type
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return _SHARED.get(field, f"FARM_{field.upper()}")

@@ -1,0 +1,70 @@
+"""A real PostgreSQL for the tests, and a fresh migrated database for each that asks."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from renderfarm.local import postgres
+from renderfarm.local.ports import free_port
+from tests.services.processes import running
+
+_TEMPLATE = "template_farm"
+
+
+@dataclass
+class PostgresServer:
+    """A running server; ``fresh_database`` copies the migrated template in some 50 ms."""
+
+    cluster: postgres.Postgres
+    port: int
+
+    def __post_init__(self) -> None:
+        self._names = count(1)
+
+    def url(self, database: str) -> str:
+        return self.cluster.url(self.port, database)
+
+    def make_template(self) -> None:
+        from renderfarm.migrate import migrate
+
+        postgres.create_database(self.url("postgres"), _TEMPLATE)
+        migrate(self.url(_TEMPLATE))
+
+    def fresh_database(self) -> str:
+        """The address of a new database with every table and no row."""
+        name = f"test_{next(self._names)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(_TEMPLATE)
+                )
+            )
+        return self.url(name)
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[PostgresServer]:
+    """A server with its data under ``folder``; both are gone afterwards."""
+    cluster = postgres.prepare(folder)
+    port = free_port()
+    try:
+        with running(
+            cluster.command(port),
+            port=port,
+            cwd=Path("/"),
+            user=cluster.user,
+            stop=signal.SIGINT,
+            log=folder / "postgres.log",
+        ):
+            yield PostgresServer(cluster, port)
+    finally:
+        shutil.rmtree(cluster.data, ignore_errors=True)

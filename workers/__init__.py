@@ -1,0 +1,1 @@
+"""The Celery app and its tasks: they bind the domain to the pipeline."""
