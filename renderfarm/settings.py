@@ -57,6 +57,8 @@ class Settings:
     setup_seconds: float = 600.0
     republish_seconds: float = 10.0
     retry_seconds: float = 2.0
+    #: How long a worker that is asked to stop may still draw to finish the piece or segment in hand.
+    drain_seconds: float = 8.0
     max_attempts: int = 4
     queue_deadline_seconds: float = 6 * 3600.0
     run_deadline_seconds: float = 6 * 3600.0
@@ -67,6 +69,8 @@ class Settings:
 
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0
+    #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.
+    metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
 
     @classmethod
