@@ -1,0 +1,55 @@
+"""What each stage takes and gives, by the names that artifacts have in a job.
+
+The farm and ``pipeline.render`` both build their requests with this, so that a render at home and
+one on the farm are the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.spec import Background, Plan, RenderSpec, Span, Stage, VideoInfo
+
+#: What a stage reads; a name that ends in ``-`` stands for all that start with it.
+_WANTS: Mapping[Stage, tuple[str, ...]] = {
+    Stage.REFERENCE: ("picture",),
+    Stage.ANALYSE: ("video",),
+    Stage.JOIN: ("piece-",),
+    Stage.PLATE: ("video", "tracks", "matte-"),
+    Stage.SEGMENT: ("video", "character", "tracks", "plate", "matte-"),
+    Stage.STITCH: ("video", "segment-", "mask-"),
+}
+
+#: The stages that are worked on span by span.
+BY_SPANS = frozenset({Stage.ANALYSE, Stage.SEGMENT})
+
+
+def inputs_of(stage: Stage, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``names`` that the stage reads, in order."""
+    wants = _WANTS[stage]
+    wanted = (
+        name
+        for name in names
+        if any(name.startswith(want) if want.endswith("-") else name == want for want in wants)
+    )
+    return tuple(sorted(wanted))
+
+
+def spans_of(stage: Stage, plan: Plan, video: VideoInfo, cuts: Iterable[int]) -> tuple[Span, ...]:
+    """The pieces (ANALYSE) or segments (SEGMENT) of the video; nothing for the other stages."""
+    if stage is Stage.ANALYSE:
+        return plan.pieces(video.frames)
+    if stage is Stage.SEGMENT:
+        return plan.segments(video.frames, tuple(cuts))
+    return ()
+
+
+def items_of(stage: Stage, spec: RenderSpec, span: Span) -> tuple[str, ...]:
+    """The artifacts that make a span finished."""
+    if stage is Stage.ANALYSE:
+        kinds: tuple[str, ...] = ("piece", "matte")
+    elif stage is Stage.SEGMENT:
+        kinds = ("segment", "mask") if spec.background is Background.TRANSPARENT else ("segment",)
+    else:
+        raise ValueError(f"{stage} has no spans")
+    return tuple(f"{kind}-{span.index:04}" for kind in kinds)

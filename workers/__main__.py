@@ -1,0 +1,86 @@
+"""``python -m workers``: run a worker, ask after its health, or watch them all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from renderfarm.settings import Settings, SettingsError
+from workers.folder import WorkerFolder, pulses
+
+QUEUES = click.Choice(["v3", "v4", "cpu"])
+#: A worker whose last pulse is older does not do its work.
+PULSE_SECONDS = 15.0
+
+
+@click.group()
+def main() -> None:
+    """The workers of the farm."""
+
+
+@main.command()
+@click.argument("queue", type=QUEUES)
+def run(queue: str) -> None:
+    """Work on the units of QUEUE until SIGTERM or Ctrl-C."""
+    settings = _settings()
+    if not settings.redis_url:
+        raise click.ClickException("REDIS_URL is not set; `farm up` sets it, or give your own")
+    sys.exit(work(settings, queue))
+
+
+def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -> int:
+    """Be a worker; ``command`` stands in for the process that draws. Returns the exit status."""
+    folder = WorkerFolder.open(settings.work_dir, queue)
+    # Read by prometheus_client when it is imported, which is why the imports below come late.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
+    from workers import log
+    from workers.drawing import COMMAND
+    from workers.process import WorkerProcess
+
+    log.configure(settings.log_level, queue)
+    return WorkerProcess(settings, queue, folder, command or COMMAND).run()
+
+
+@main.command()
+@click.argument("queue", type=QUEUES)
+def health(queue: str) -> None:
+    """Exit with 0 if a worker of QUEUE on this machine lives and consumes, else with 1."""
+    ages = pulses(_settings().work_dir, queue)
+    if not ages:
+        raise click.ClickException(f"no worker of {queue} runs here")
+    if ages[0] > PULSE_SECONDS:
+        raise click.ClickException(f"the worker of {queue} has had no pulse for {ages[0]:.0f} s")
+    click.echo(f"ok: {len(ages)} running, last pulse {ages[0]:.1f} s ago")
+
+
+@main.command()
+@click.option("--address", default="127.0.0.1", show_default=True)
+@click.option("--port", default=5555, show_default=True)
+@click.option("--db", type=click.Path(dir_okay=False), help="Keep the tasks seen in this file.")
+@click.option("--url-prefix", help="Serve below this path.")
+def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> None:
+    """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
+    from workers.app import create_app
+
+    # Flower reads it by itself; on a command line it would be there for all to see.
+    if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
+        raise click.ClickException("FLOWER_BASIC_AUTH=user:password is not set; Flower is never left open")
+    app = create_app(_settings())
+    options = [f"--address={address}", f"--port={port}"]
+    options += [f"--db={db}", "--persistent=true"] if db else []
+    options += [f"--url-prefix={url_prefix}"] if url_prefix else []
+    app.start(["flower", *options])
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

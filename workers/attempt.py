@@ -1,0 +1,182 @@
+"""One attempt at one unit: fetch what it needs, have it drawn, store what comes out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from pipeline.protocol import Done, Item, Progress, Request
+from pipeline.spec import Span, Stage
+from pipeline.units import BY_SPANS, inputs_of, items_of
+from renderfarm import garbage, leases
+from renderfarm.db import Database
+from renderfarm.leases import Claim
+from renderfarm.settings import Settings
+from renderfarm.storage import Storage, Stored, StoredFile, checksum
+from workers.drawing import Drawing, DrawingError, Patience
+from workers.heart import Heart, Reason, Stopped
+from workers.metrics import FRAMES
+from workers.transfer import fetch, upload
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: How long to wait before a transaction is tried again.
+_RETRY_SECONDS = 0.25
+#: What is drawn when a draining worker's time is up may still be stored for so long.
+_LAST_UPLOAD_SECONDS = 5.0
+
+
+class BrokenPromise(DrawingError):
+    """The stage said that it was done, and was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished attempt hands to the transaction that finishes its unit."""
+
+    files: list[StoredFile] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a worker lends to each of its attempts."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    drawing: Drawing
+    #: Whether this worker is asked to stop.
+    draining: Callable[[], bool]
+
+
+class Attempt:
+    """Works in ``folder`` under the lease that ``heart`` keeps."""
+
+    def __init__(self, claim: Claim, folder: Path, heart: Heart, tools: Tools) -> None:
+        self._claim = claim
+        self._folder = folder
+        self._heart = heart
+        self._tools = tools
+        self._drain_since: float | None = None
+        self._items: list[Future[None]] = []
+        self._drawn = False
+
+    def run(self) -> Result:
+        """Do what is left of the unit. Finished items are recorded on the way, however it ends.
+
+        Raises ``Stopped``, ``DrawingError``, ``StorageError``, ``Corrupt``.
+        """
+        if self._claim.stage in BY_SPANS and not self._claim.spans:
+            return Result()  # an attempt before recorded the last item, but not the end
+        request = self._request()
+        with ThreadPoolExecutor(1, thread_name_prefix="items") as uploader:
+            done = self._draw(request, lambda item: uploader.submit(self._keep, item, request))
+        self._check_items()
+        if len(self._items) < len(request.spans):
+            raise BrokenPromise(f"The engine drew {len(self._items)} of {len(request.spans)} parts.")
+        log.info("drawn, now storing")
+        return Result(
+            [self._store(name, request.out / file) for name, file in done.files.items()], done.facts
+        )
+
+    def record(self, write: Callable[[Session], T]) -> T:
+        """Commit ``write``, tried again while the database is away and the lease may still hold."""
+        while True:
+            try:
+                with self._tools.database.begin() as session:
+                    return write(session)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database failed: %s", str(error).partition("\n")[0])
+                self._heart.check()
+                time.sleep(_RETRY_SECONDS)
+
+    def _request(self) -> Request:
+        claim = self._claim
+        (out := self._folder / "out").mkdir()
+        stored = {name: (key, None) for name, key in claim.inputs.items()} | {
+            file.name: (file.key, Stored(file.size, file.sha256)) for file in claim.artifacts.values()
+        }
+        inputs = {
+            name: fetch(self._tools.storage, stored[name][0], self._folder, self._tick, stored[name][1])
+            for name in inputs_of(claim.stage, stored)
+        }
+        return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans)
+
+    def _draw(self, request: Request, keep: Callable[[Item], Future[None]]) -> Done:
+        settings = self._tools.settings
+        patience = Patience(settings.setup_seconds, settings.stall_seconds)
+        with closing(self._tools.drawing.run(request, patience, self._tick)) as events:
+            for event in events:
+                match event:
+                    case Progress(done, total):
+                        self._heart.advance(done, total)
+                    case Item():
+                        self._items.append(keep(event))
+                        if self._tools.draining() and len(self._items) < len(request.spans):
+                            raise Stopped(Reason.DRAIN)
+                    case Done():
+                        self._drawn = True
+                        return event
+        raise AssertionError("a drawing that ends without Done raises")
+
+    def _tick(self) -> None:
+        """Raise what stops the drawing: the unit is lost, an item was not stored, time to drain is up."""
+        self._check_items()
+        self._check(self._tools.settings.drain_seconds)
+
+    def _check(self, drain_seconds: float) -> None:
+        self._heart.check()
+        if self._tools.draining():
+            self._drain_since = self._drain_since or time.monotonic()
+            if time.monotonic() - self._drain_since >= drain_seconds:
+                raise Stopped(Reason.DRAIN)
+
+    def _check_items(self) -> None:
+        for item in self._items:
+            if item.done():
+                item.result()
+
+    def _keep(self, item: Item, request: Request) -> None:
+        """Store the files of a finished span and record them: from then on they are done for good."""
+        self._check_items()  # where one could not be stored, the next one need not wait for the store
+        span = next((span for span in request.spans if span.index == item.index), None)
+        if span is None or set(item.files) != set(items_of(request.stage, request.spec, span)):
+            raise BrokenPromise(f"The engine drew part {item.index}, which nobody asked for.")
+        files = [self._store(name, request.out / file) for name, file in item.files.items()]
+        if not self.record(lambda session: leases.add_item(session, self._claim, files)):
+            raise Stopped(Reason.LOST)
+        for file in item.files.values():
+            (request.out / file).unlink()
+        self._count(span)
+
+    def _count(self, span: Span) -> None:
+        if self._claim.stage is Stage.SEGMENT:
+            FRAMES.labels(self._claim.spec.model.value).inc(len(span))
+
+    def _store(self, name: str, path: Path) -> StoredFile:
+        if not path.is_file():
+            raise BrokenPromise(f"The engine did not write {name}.")
+        claim = self._claim
+        if claim.stage is Stage.STITCH:
+            key = f"out/{claim.job_id}/{checksum(path).sha256}{path.suffix}"
+            self.record(lambda session: garbage.throw(session, self._tools.settings, [key]))
+        else:
+            key = f"{claim.folder}{path.name}"
+        return upload(self._tools.storage, name, key, path, self._tick_of_store)
+
+    def _tick_of_store(self) -> None:
+        """Raise what stops the storing; after the last frame, its bytes are the progress."""
+        self._check(self._tools.settings.drain_seconds + _LAST_UPLOAD_SECONDS)
+        if self._drawn:
+            self._heart.moved()

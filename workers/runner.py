@@ -1,0 +1,142 @@
+"""From a unit's id to its end: claim, work, and tell the farm what became of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from renderfarm import jobs, leases
+from renderfarm.leases import Claim, WorkerIdentity
+from renderfarm.storage import StorageError
+from workers.attempt import Attempt, Tools
+from workers.board import Board
+from workers.drawing import DrawingError
+from workers.folder import WorkerFolder
+from workers.heart import Heart, Reason, Stopped
+from workers.log import about
+from workers.metrics import ATTEMPTS, STAGE_SECONDS
+from workers.transfer import Corrupt
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """How a message ended, as this worker saw it; the label of ``renderfarm_unit_attempts_total``."""
+
+    DONE = "done"
+    DUPLICATE = "duplicate"  # nothing to claim: done, taken, or not for this worker
+    RETRY = "retry"  # failed, and waits for its next attempt
+    FAILED = "failed"  # failed for good
+    STALE = "stale"  # cancelled or taken back while it ran
+    HANDED_OVER = "handed_over"  # given back unfinished, through no fault of its own
+    UNCLAIMED = "unclaimed"  # the database was away: the message will come again
+
+
+class Runner:
+    """Runs units one after another in the child of a worker."""
+
+    def __init__(self, worker: WorkerIdentity, folder: WorkerFolder, board: Board, tools: Tools) -> None:
+        self._settings = tools.settings
+        self._worker = worker
+        self._folder = folder
+        self._board = board
+        self._tools = tools
+
+    def run(self, unit_id: str) -> Outcome:
+        """Work on the unit if it is to be had. Whatever goes wrong with the work is an outcome."""
+        stage = unit_id.split(":")[1] if unit_id.count(":") == 2 else "unknown"
+        claimed_at = time.monotonic()
+        try:
+            with self._tools.database.begin() as session:
+                claim = leases.claim(session, self._settings, unit_id, self._worker)
+        except SQLAlchemyError as error:
+            log.warning("%s was not claimed: %s", unit_id, str(error).partition("\n")[0])
+            outcome = Outcome.UNCLAIMED
+        else:
+            outcome = self._attempt(claim, claimed_at) if claim else Outcome.DUPLICATE
+        if outcome is Outcome.DUPLICATE:
+            log.info("%s is not to be had: dropped", unit_id)
+        ATTEMPTS.labels(stage, outcome.value).inc()
+        return outcome
+
+    def close(self) -> None:
+        """End the process that draws."""
+        self._tools.drawing.close()
+
+    def _attempt(self, claim: Claim, claimed_at: float) -> Outcome:
+        with self._at_work(claim, claimed_at) as attempt:
+            log.info("claimed")
+            try:
+                outcome = self._work(claim, attempt)
+            except SQLAlchemyError as error:
+                # The lease tells the farm, once it can be told.
+                log.error("nothing could be recorded: %s", str(error).partition("\n")[0])
+                outcome = Outcome.STALE
+            except Stopped:
+                outcome = Outcome.STALE
+            seconds = time.monotonic() - claimed_at
+            log.info("%s after %.2f s", outcome.value.replace("_", " "), seconds)
+            if outcome is Outcome.DONE:
+                STAGE_SECONDS.labels(claim.stage.value, claim.spec.model.value).observe(seconds)
+            return outcome
+
+    @contextmanager
+    def _at_work(self, claim: Claim, claimed_at: float) -> Iterator[Attempt]:
+        """An attempt with its folder, its heartbeat and its name on the log's lines."""
+
+        def beat(done: int, total: int) -> bool:
+            with self._tools.database.begin() as session:
+                return leases.heartbeat(session, self._settings, claim, done, total)
+
+        heart = Heart(
+            beat,
+            claimed_at=claimed_at,
+            lease=self._settings.lease_seconds,
+            every=self._settings.heartbeat_seconds,
+        )
+        name = f"{claim.unit_id.replace(':', '-')}-{claim.attempt}"
+        self._board.unit_id = claim.unit_id
+        try:
+            with about(claim.unit_id, claim.attempt), self._folder.scratch(name) as folder, heart:
+                yield Attempt(claim, folder, heart, self._tools)
+        finally:
+            self._board.unit_id = None
+
+    def _work(self, claim: Claim, attempt: Attempt) -> Outcome:
+        """Raises ``Stopped`` where even the end cannot be told any more."""
+        try:
+            result = attempt.run()
+        except Stopped as stopped:
+            return self._hand_over(claim, attempt) if stopped.reason is Reason.DRAIN else Outcome.STALE
+        except StorageError as error:
+            log.error("the store failed: %s", error)
+            return self._hand_over(claim, attempt)
+        except DrawingError as error:
+            log.error("%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
+            return self._fail(claim, attempt, error.code, str(error), retryable=error.retryable)
+        except Corrupt as error:
+            log.error("%s", error)
+            return self._fail(claim, attempt, "CS-UORC01-199", "A stored file was damaged.", retryable=True)
+        except Exception as error:
+            log.exception("a bug, or a machine in trouble")
+            message = f"The worker failed ({type(error).__name__})."
+            return self._fail(claim, attempt, "CS-UORC01-199", message, retryable=True)
+        finished = attempt.record(
+            lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
+        )
+        return Outcome.DONE if finished else Outcome.STALE
+
+    def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, *, retryable: bool) -> Outcome:
+        said = attempt.record(
+            lambda session: jobs.fail(session, self._settings, claim, code, message, retryable)
+        )
+        return {"retry": Outcome.RETRY, "failed": Outcome.FAILED}.get(said, Outcome.STALE)
+
+    def _hand_over(self, claim: Claim, attempt: Attempt) -> Outcome:
+        given = attempt.record(lambda session: leases.hand_over(session, claim))
+        return Outcome.HANDED_OVER if given else Outcome.STALE
