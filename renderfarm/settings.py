@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self, get_type_hints
 
@@ -24,16 +24,16 @@ class Settings:
     """The farm's settings, with defaults that suit one machine."""
 
     #: PostgreSQL, as ``postgresql://user:password@host:port/name``.
-    database_url: str
+    database_url: str = field(repr=False)
     #: The broker, as ``redis://host:port/0``. Needed by the dispatcher and the workers only.
-    redis_url: str = ""
+    redis_url: str = field(default="", repr=False)
     #: ``file:///folder`` or ``s3://bucket`` (see ``renderfarm.storage``).
     storage_url: str = ""
     #: Of an S3 store that is not AWS, and its credentials where the machine has none of its own.
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"
-    s3_access_key: str = ""
-    s3_secret_key: str = ""
+    s3_access_key: str = field(default="", repr=False)
+    s3_secret_key: str = field(default="", repr=False)
     #: Where browsers fetch finished files; empty: the API's own ``/files`` (FileStore) or
     #: presigned addresses (S3Store).
     cdn_base: str = ""
@@ -79,15 +79,15 @@ class Settings:
         environ = os.environ if environ is None else environ
         kinds = get_type_hints(cls)
         values: dict[str, object] = {}
-        for field in fields(cls):
-            variable = variable_of(field.name)
+        for each in fields(cls):
+            variable = variable_of(each.name)
             raw = environ.get(variable, "").strip()
             if not raw:
                 continue
             try:
-                values[field.name] = kinds[field.name](raw)
+                values[each.name] = kinds[each.name](raw)
             except ValueError as error:
-                raise SettingsError(f"{variable}={raw!r} is not a {kinds[field.name].__name__}") from error
+                raise SettingsError(f"{variable}={raw!r} is not a {kinds[each.name].__name__}") from error
         if "database_url" not in values:
             raise SettingsError("DATABASE_URL is not set; `farm up` sets it, or give your own")
         return cls(**values)  # type: ignore[arg-type]  # each value was made by its field's type

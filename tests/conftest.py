@@ -12,6 +12,7 @@ from renderfarm.db import Database
 from renderfarm.settings import Settings
 from tests.services.postgres import PostgresServer, postgres_server
 from tests.services.redis import redis_server
+from tests.services.s3 import S3Server, Unavailable, s3_server
 
 #: Real clips and pictures, where they lie beside the checkout; tests that want them skip elsewhere.
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -44,6 +45,15 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with redis_server(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    try:
+        with s3_server(tmp_path_factory.mktemp("s3")) as server:
+            yield server
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture

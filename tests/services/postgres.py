@@ -65,6 +65,7 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
             stop=signal.SIGINT,
             log=folder / "postgres.log",
         ):
+            postgres.wait_ready(cluster.url(port, "postgres"), 30)
             yield PostgresServer(cluster, port)
     finally:
         shutil.rmtree(cluster.data, ignore_errors=True)

@@ -1,0 +1,32 @@
+"""The application, put together."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api import credits, docs, errors, files, health, metrics, render
+from api.context import Farm
+from renderfarm.db import Database
+from renderfarm.settings import Settings
+from renderfarm.storage import open_storage
+
+#: Connections a process keeps open; more are opened when more of its threads need one at once.
+_POOL = 8
+#: What a form may hold besides its two files: fields, boundaries and the parts' headers.
+_FORM_BYTES = 2 << 20
+
+
+def build(settings: Settings) -> Flask:
+    """An application over one database and one store. Nothing connects before the first request."""
+    app = Flask("api", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    # No body may be longer than two of the largest files: refused by its length before it is read,
+    # and cut off there when it comes without one.
+    app.config["MAX_CONTENT_LENGTH"] = 2 * (settings.max_upload_mb << 20) + _FORM_BYTES
+    app.extensions["farm"] = Farm(settings, Database(settings.database_url, _POOL), open_storage(settings))
+    errors.install(app)
+    metrics.install(app, settings)
+    for room in (render, credits, files, health, docs):
+        app.register_blueprint(room.blueprint)
+    return app

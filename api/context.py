@@ -1,0 +1,34 @@
+"""What every view needs, bound to the application that serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Response, current_app
+from pydantic import BaseModel
+
+from renderfarm.db import Database
+from renderfarm.settings import Settings
+from renderfarm.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """One farm: its settings, its rows and its files."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+
+
+def farm() -> Farm:
+    """The farm of the application that handles this request."""
+    found: Farm = current_app.extensions["farm"]
+    return found
+
+
+def answer(body: BaseModel, status: int = 200) -> Response:
+    """``body`` as JSON that no cache keeps."""
+    response = Response(body.model_dump_json(), status, mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,57 @@
+"""Every error as JSON, with a code of the table: no HTML, no stack trace."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from api.context import answer
+from api.schemas import ErrorAnswer, ErrorDetail
+from renderfarm.errors import FarmError
+
+log = logging.getLogger(__name__)
+
+#: Codes for what Flask and Werkzeug refuse by themselves. Other 4xx are CS-UORC01-002.
+_CODES = {404: "CS-UORC01-115", 405: "CS-UORC01-115", 413: "CS-ORIV-005"}
+
+
+def install(app: Flask) -> None:
+    """Let every error of the application be answered from here."""
+    app.register_error_handler(FarmError, _refused)
+    app.register_error_handler(HTTPException, _refused_by_flask)
+    app.register_error_handler(Exception, _failed)
+
+
+def _refused(error: FarmError) -> Response:
+    return _answer(error)
+
+
+def _refused_by_flask(error: HTTPException) -> Response | HTTPException:
+    status = error.code or 500
+    if status < 400:
+        return error  # a redirect
+    if status >= 500:
+        return _answer(FarmError("CS-UORC01-199"), status)
+    code = _CODES.get(status, "CS-UORC01-002")
+    message = "" if status in _CODES else error.description or ""
+    response = _answer(FarmError(code, message), status)
+    if allowed := getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _failed(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _answer(FarmError("CS-UORC01-199"))
+
+
+def _answer(error: FarmError, status: int = 0) -> Response:
+    """Both forms in one: clients look under ``detail`` or at the top."""
+    detail = ErrorDetail(error_code=error.code, message=error.message, action=error.public.action)
+    body = ErrorAnswer(detail=detail, error_code=error.code, message=error.message)
+    response = answer(body, status or error.public.status)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,35 @@
+"""The embedded store's finished files, for anyone who has the address; other stores serve their own."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from flask import Blueprint, Response, send_file
+
+from api.context import farm
+from renderfarm.errors import FarmError
+from renderfarm.storage import FileStore, NotStored
+
+blueprint = Blueprint("files", __name__, url_prefix="/files")
+
+#: Only what is finished; uploads and work in hand are nobody's to fetch.
+_PUBLIC = "out/"
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+@blueprint.get("/<path:key>")
+def show(key: str) -> Response:
+    """A finished file, whole or a range of it. Its name is its digest: it never changes."""
+    storage = farm().storage
+    if not isinstance(storage, FileStore) or not key.startswith(_PUBLIC):
+        raise FarmError("CS-UORC01-115")
+    try:
+        storage.size(key)
+    except (NotStored, ValueError) as error:
+        raise FarmError("CS-UORC01-115") from error
+    path = storage.path(key)
+    kind = mimetypes.types_map.get(path.suffix, "application/octet-stream")
+    response = send_file(path, mimetype=kind, conditional=True, etag=path.stem)
+    response.headers["Cache-Control"] = _FOREVER
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

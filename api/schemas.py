@@ -1,0 +1,198 @@
+"""The wire's shapes: what clients send and what they read. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pipeline.spec import Background, Model, RenderSpec
+from renderfarm.errors import FarmError
+from renderfarm.models import EntryKind, JobStatus
+
+#: A moment in UTC, written with a ``Z``.
+Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+_COLOUR = re.compile(r"\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*")
+#: The code of a field that fails validation, where it is not CS-UORC01-002.
+_CODES = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}
+
+
+def _mapping(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class RenderForm(BaseModel):
+    """The fields of ``POST /api/render`` besides its files. Empty fields count as absent."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    model: Model = Model.V4
+    """Each model has its own pool of workers."""
+    background_mode: Annotated[
+        Background, BeforeValidator(lambda value: "original" if value == "inpaint" else value)
+    ] = Background.ORIGINAL
+    """`original`: the scene without its person; `solid`: one colour; `transparent`: black, and a mask
+    video. `inpaint` is another name for `original`."""
+    bg_color: str = "0,255,0"
+    """`R,G,B`, 0-255 each; used only with `solid`."""
+    fast: bool = False
+    """Faster, at twice the credits, where the pool has room."""
+    ref_image_url: str | None = None
+    """In place of `ref_image`."""
+    driving_video_url: str | None = None
+    """In place of `driving_video`."""
+    character_id: str | None = None
+    """A ready character, in place of a picture."""
+    scene_id: str | None = None
+    """A ready scene, in place of a video."""
+    character_mapping: Annotated[dict[str, str], BeforeValidator(_mapping)] | None = None
+    """JSON: which person of the scene becomes which character."""
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> Self:
+        """The form of these fields; raises ``FarmError`` that names the first one that is wrong."""
+        given = {name: value.strip() for name, value in fields.items() if value.strip()}
+        try:
+            return cls.model_validate(given)
+        except (ValidationError, RecursionError) as error:
+            if isinstance(error, RecursionError):  # JSON nested without end
+                raise FarmError("CS-ORIV-012") from error
+            wrong = error.errors(include_url=False)[0]
+            name = str(wrong["loc"][0])
+            reason = f"{wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
+            message = f"`{name}` is {given.get(name, '')[:60]!r}: {reason}."
+            raise FarmError(_CODES.get(name, "CS-UORC01-002"), message) from error
+
+    def spec(self) -> RenderSpec:
+        """What is to be seen; CS-ORIV-011 for a colour that is none, unless it is not used."""
+        if self.background_mode is not Background.SOLID:
+            return RenderSpec(self.model, self.background_mode)
+        found = _COLOUR.fullmatch(self.bg_color)
+        values = [int(value) for value in found.groups()] if found else []
+        if len(values) != 3 or max(values) > 255:
+            raise FarmError(
+                "CS-ORIV-011", f"`bg_color` is {self.bg_color[:60]!r}, not `R,G,B` of 0-255 each."
+            )
+        red, green, blue = values
+        return RenderSpec(self.model, self.background_mode, (red, green, blue))
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ErrorDetail(_Answer):
+    """What went wrong, and what to do about it."""
+
+    error_code: str
+    message: str
+    action: str
+
+
+class ErrorAnswer(_Answer):
+    """Every error; clients read it under `detail` or at the top."""
+
+    detail: ErrorDetail
+    error_code: str
+    message: str
+
+
+class Accepted(_Answer):
+    """A render that was taken."""
+
+    job_id: str
+    status: JobStatus
+    mode: Literal["full_pipeline", "preprocessed", "fast"]
+    enqueued_at: Moment
+
+
+class Progress(_Answer):
+    """How far the job is."""
+
+    stage: str
+    done: int
+    """Frames of the stage, or steps where it does not go by frames."""
+    total: int
+    pct: int = Field(ge=0, le=100)
+    eta_seconds: float | None
+
+
+class JobAnswer(_Answer):
+    """A render as it is now."""
+
+    job_id: str
+    status: JobStatus
+    mode: str
+    model: Model
+    checkpoint: str | None
+    """The last that was passed of `ref_done`, `dri_done`, `bg_done`, `render_done`."""
+    progress_pct: int = Field(ge=0, le=100)
+    queue_position: int | None
+    """1 for the job that starts next; null for one that has started or ended."""
+    cdn_url: str | None
+    """The finished video. Built anew at each read: keep the id rather than the address."""
+    mask_cdn_url: str | None
+    """With `transparent`: white where the character is."""
+    thumbnail_url: str | None
+    error: str | None
+    error_code: str | None
+    error_message: str | None
+    progress: Progress
+    result_url: str | None
+    """The same as `cdn_url`."""
+    chunks: list[dict[str, Any]] = []
+    notes: list[str]
+    """What is worth knowing of the result."""
+    credits: int | None
+    created_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+
+
+class JobPage(_Answer):
+    """Jobs, the newest first."""
+
+    jobs: list[JobAnswer]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null on the last."""
+
+
+class Entry(_Answer):
+    """One movement of credits."""
+
+    id: int
+    kind: EntryKind
+    job_id: str | None
+    available_delta: int
+    held_delta: int
+    note: str
+    created_at: Moment
+
+
+class Credits(_Answer):
+    """What the account has, and how that came about."""
+
+    balance: int
+    """Credits that can be spent."""
+    held: int
+    """Credits set aside for jobs that have not ended."""
+    entries: list[Entry]
+    next_cursor: str | None
+
+
+class CreditsAnswer(Credits):
+    """The same at the top and under `data`."""
+
+    data: Credits
+
+
+class Health(_Answer):
+    """Whether the process, and what it needs, answers."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] = {}

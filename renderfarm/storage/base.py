@@ -1,0 +1,166 @@
+"""The interface to stored files, and what both stores share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+#: No part of a key starts with a dot: that rules out ``..`` and leaves dotted names to the store.
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+CHUNK = 1 << 20
+
+
+class StorageError(Exception):
+    """The store did not do what was asked; the same may succeed later."""
+
+
+class NotStored(StorageError):
+    """Nothing is stored under the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a finished write left in the store."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A stored file with the name that its job knows it by (``segment-0003``, ``output``)."""
+
+    name: str
+    key: str
+    size: int
+    sha256: str
+
+
+class Writer(ABC):
+    """One object being written. Nothing is stored, and nothing is left, unless ``commit`` returns."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        #: Bytes written so far.
+        self.size = 0
+        self._open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            self._open = False
+            self._abort()
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``; returns its length."""
+        self._append(data)
+        self._digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def commit(self) -> Stored:
+        """Make what was written the object, replacing an older one at once and whole."""
+        self._finish()
+        self._open = False
+        return Stored(self.size, self._digest.hexdigest())
+
+    @abstractmethod
+    def _append(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None: ...
+
+    @abstractmethod
+    def _abort(self) -> None: ...
+
+
+class Storage(ABC):
+    """The one interface to stored files. Every method may raise ``StorageError``.
+
+    Keys are slash-separated names; a key that could lead out of the store is a ``ValueError``.
+    """
+
+    @abstractmethod
+    def writer(self, key: str, content_type: str = "") -> Writer:
+        """Write an object as a stream: ``with store.writer(key) as out: out.write(..); out.commit()``."""
+
+    @abstractmethod
+    def fetch(self, key: str, folder: Path) -> Path:
+        """A local file with the object's bytes, not to be changed; copied into ``folder`` if need be.
+
+        Raises ``NotStored``.
+        """
+
+    @abstractmethod
+    def source(self, key: str) -> str:
+        """What ffprobe can open to read the object in place: a path or an address."""
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Bytes of the object; raises ``NotStored``."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the object and whatever a writer that died left of it; nothing there is no error."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[str]:
+        """The keys under the folder ``prefix`` (it ends in ``/``; empty: all), in order."""
+
+    @abstractmethod
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove everything under the folder ``prefix`` (it ends in ``/``)."""
+
+    @abstractmethod
+    def url(self, key: str) -> str:
+        """The address under which the outside fetches the object, as of now."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ``StorageError`` unless the store answers."""
+
+    def put(self, key: str, path: Path, content_type: str = "") -> Stored:
+        """Store the file ``path``."""
+        with path.open("rb") as file, self.writer(key, content_type) as out:
+            shutil.copyfileobj(file, out, CHUNK)
+            return out.commit()
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under the key."""
+        try:
+            self.size(key)
+        except NotStored:
+            return False
+        return True
+
+
+def checksum(path: Path) -> Stored:
+    """Size and SHA-256 of a local file, to compare with what was stored."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return Stored(file.tell(), digest.hexdigest())
+
+
+def checked(key: str) -> str:
+    """``key`` itself; ``ValueError`` where it could lead out of the store."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a storage key: {key!r}")
+    return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """``prefix`` itself; ``ValueError`` where it is not a folder's key and a slash."""
+    if not prefix.endswith("/"):
+        raise ValueError(f"a prefix ends in a slash: {prefix!r}")
+    return checked(prefix[:-1]) + "/"

@@ -1,0 +1,136 @@
+"""A folder as a store: the embedded default, served by the API itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from renderfarm.storage.base import NotStored, Storage, StorageError, Writer, checked, checked_prefix
+
+
+class FileStore(Storage):
+    """Objects as files under ``root``; ``base`` is the address that serves them.
+
+    A file being written is a dotted neighbour of its final place, so that a rename finishes it and
+    a later ``delete`` or ``delete_prefix`` finds what a killed process left.
+    """
+
+    def __init__(self, root: Path, base: str) -> None:
+        self._root = root.resolve()
+        self._base = base.rstrip("/")
+
+    def path(self, key: str) -> Path:
+        """Where the object is or would be."""
+        return self._root / checked(key)
+
+    def writer(self, key: str, content_type: str = "") -> Writer:
+        return _FileWriter(self.path(key), self._prune)
+
+    def fetch(self, key: str, folder: Path) -> Path:
+        self.size(key)
+        return self.path(key)
+
+    def source(self, key: str) -> str:
+        return str(self.path(key))
+
+    def size(self, key: str) -> int:
+        path = self.path(key)
+        with _disk(key):
+            if path.is_dir():
+                raise NotStored(key)
+            return path.stat().st_size
+
+    def delete(self, key: str) -> None:
+        path = self.path(key)
+        # Another thread may prune the folder at any moment: then nothing is there any more.
+        with _disk(key), suppress(FileNotFoundError):
+            if path.is_dir():
+                return  # a key is never a folder
+            path.unlink(missing_ok=True)
+            for left in path.parent.glob(f".{path.name}.*.part"):
+                left.unlink(missing_ok=True)
+        self._prune(path.parent)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        top = self._root / checked_prefix(prefix) if prefix else self._root
+        files = (path for path in top.rglob("*") if path.is_file() and not path.name.startswith("."))
+        yield from sorted(path.relative_to(self._root).as_posix() for path in files)
+
+    def delete_prefix(self, prefix: str) -> None:
+        top = self._root / checked_prefix(prefix)
+        with _disk(prefix):
+            while top.exists():
+                with suppress(FileNotFoundError):  # somebody else removes the same: look again
+                    shutil.rmtree(top)
+        self._prune(top.parent)
+
+    def url(self, key: str) -> str:
+        return f"{self._base}/{quote(checked(key))}"
+
+    def check(self) -> None:
+        with _disk("the root folder"):
+            self._root.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._root, os.W_OK):
+                raise StorageError(f"{self._root} cannot be written to")
+
+    def _prune(self, folder: Path) -> None:
+        """Remove folders that have become empty, up to the root."""
+        while folder != self._root and folder.is_relative_to(self._root):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass  # somebody else pruned it; its parent may be empty still
+            except OSError:
+                return
+            folder = folder.parent
+
+
+class _FileWriter(Writer):
+    def __init__(self, path: Path, prune: Callable[[Path], None]) -> None:
+        super().__init__()
+        self._prune = prune
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        with _disk(str(path)):
+            self._file = self._create()
+
+    def _create(self) -> BinaryIO:
+        # A delete elsewhere may prune the folder while it is made, or before the file is in it.
+        for _ in range(100):
+            with suppress(FileNotFoundError, FileExistsError):
+                self._part.parent.mkdir(parents=True, exist_ok=True)
+                return self._part.open("xb")
+        raise StorageError(f"{self._part.parent} cannot be made")
+
+    def _append(self, data: bytes) -> None:
+        with _disk(str(self._path)):
+            self._file.write(data)
+
+    def _finish(self) -> None:
+        with _disk(str(self._path)):
+            self._file.flush()
+            os.fsync(self._file.fileno())  # a row will name this file: it has to outlive a power cut
+            self._file.close()
+            self._part.replace(self._path)
+
+    def _abort(self) -> None:
+        with suppress(OSError):  # on a full disk closing fails as it flushes; the file goes either way
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+        self._prune(self._path.parent)
+
+
+@contextmanager
+def _disk(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotStored(what) from error
+    except OSError as error:
+        raise StorageError(f"{what}: {error}") from error

@@ -1,0 +1,175 @@
+"""An S3 bucket as a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from renderfarm.settings import Settings
+from renderfarm.storage.base import CHUNK, NotStored, Storage, StorageError, Writer, checked, checked_prefix
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+#: S3 takes no part under 5 MiB but the last, and no more than 10,000 of them.
+PART = 8 << 20
+#: How long a presigned address is good for.
+_SIGNED_SECONDS = 24 * 3600
+
+
+class S3Store(Storage):
+    """Objects in a bucket of anything that speaks S3; made for many threads, one client a process."""
+
+    def __init__(self, bucket: str, settings: Settings) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self._bucket = bucket
+        self._cdn = settings.cdn_base.rstrip("/")
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint or None,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key or None,
+            aws_secret_access_key=settings.s3_secret_key or None,
+            config=Config(
+                signature_version="s3v4",
+                # Stores that are not AWS seldom have a DNS name for each bucket, nor AWS's newer checksums.
+                s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                retries={"mode": "standard", "max_attempts": 4},
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=32,
+            ),
+        )
+
+    def writer(self, key: str, content_type: str = "") -> Writer:
+        return _S3Writer(self._client, self._bucket, checked(key), content_type)
+
+    def fetch(self, key: str, folder: Path) -> Path:
+        target = folder / checked(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        with _bucket(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            with part.open("wb") as file, closing(answer["Body"]) as body:
+                # The body itself raises where the connection ends before Content-Length.
+                for chunk in body.iter_chunks(CHUNK):
+                    file.write(chunk)
+        return part.replace(target)
+
+    def source(self, key: str) -> str:
+        return self._signed(checked(key))
+
+    def size(self, key: str) -> int:
+        with _bucket(key):
+            return self._client.head_object(Bucket=self._bucket, Key=checked(key))["ContentLength"]
+
+    def delete(self, key: str) -> None:
+        with _bucket(key):
+            self._client.delete_object(Bucket=self._bucket, Key=checked(key))
+            self._abort_uploads(key)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        folder = checked_prefix(prefix) if prefix else ""
+        with _bucket(prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=folder):
+                for entry in page.get("Contents", []):
+                    yield entry["Key"]
+
+    def delete_prefix(self, prefix: str) -> None:
+        with _bucket(prefix):
+            for key in list(self.list(checked_prefix(prefix))):
+                # One by one: the bulk call demands a checksum that not every store knows.
+                self._client.delete_object(Bucket=self._bucket, Key=key)
+            self._abort_uploads(prefix)
+
+    def url(self, key: str) -> str:
+        return f"{self._cdn}/{quote(checked(key))}" if self._cdn else self._signed(checked(key))
+
+    def check(self) -> None:
+        with _bucket(self._bucket):
+            self._client.head_bucket(Bucket=self._bucket)
+
+    def _signed(self, key: str) -> str:
+        params = {"Bucket": self._bucket, "Key": key}
+        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=_SIGNED_SECONDS)
+
+    def _abort_uploads(self, prefix: str) -> None:
+        """Abort what writers that died began: of one key, or under a prefix that ends in ``/``."""
+        pages = self._client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            for upload in page.get("Uploads", []):
+                if upload["Key"] == prefix or prefix.endswith("/"):
+                    with suppress(NotStored), _bucket(prefix):  # finished or aborted meanwhile
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+
+
+class _S3Writer(Writer):
+    """One PUT for what fits in a part, else a multipart upload; holds one part in memory."""
+
+    def __init__(self, client: S3Client, bucket: str, key: str, content_type: str) -> None:
+        super().__init__()
+        self._client = client
+        self._where: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        self._kind: dict[str, Any] = {"ContentType": content_type} if content_type else {}
+        self._buffer = bytearray()
+        self._upload = ""
+        self._parts: list[CompletedPartTypeDef] = []
+
+    def _append(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= PART:
+            self._send(bytes(self._buffer[:PART]))
+            del self._buffer[:PART]
+
+    def _send(self, part: bytes) -> None:
+        with _bucket(self._where["Key"]):
+            if not self._upload:
+                begun = self._client.create_multipart_upload(**self._where, **self._kind)
+                self._upload = begun["UploadId"]
+            number = len(self._parts) + 1
+            sent = self._client.upload_part(
+                **self._where, UploadId=self._upload, PartNumber=number, Body=part
+            )
+            self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+
+    def _finish(self) -> None:
+        with _bucket(self._where["Key"]):
+            if not self._upload:
+                self._client.put_object(**self._where, **self._kind, Body=bytes(self._buffer))
+                return
+            if self._buffer:
+                self._send(bytes(self._buffer))
+            self._client.complete_multipart_upload(
+                **self._where, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
+            )
+
+    def _abort(self) -> None:
+        self._buffer.clear()
+        if self._upload:
+            # Should the store be away, the garbage row of the key aborts the upload later.
+            with suppress(StorageError), _bucket(self._where["Key"]):
+                self._client.abort_multipart_upload(**self._where, UploadId=self._upload)
+
+
+@contextmanager
+def _bucket(what: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        raise (NotStored if status == 404 else StorageError)(f"{what}: {error}") from error
+    except (BotoCoreError, OSError) as error:
+        raise StorageError(f"{what}: {error}") from error

@@ -1,0 +1,130 @@
+"""The ingress as it is deployed: gunicorn, two processes, two listeners."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from renderfarm import accounts, credits
+from renderfarm.db import Database, new_id
+from renderfarm.local.ports import free_port, wait_for
+from renderfarm.settings import Settings
+from tests.clips import make_clip, make_picture
+from tests.services.processes import running
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running ingress."""
+
+    url: str
+    metrics_url: str
+    pid: int
+    secret: str
+    temp: Path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secret}"}
+
+
+@pytest.fixture
+def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Served]:
+    with database.begin() as session:
+        account = accounts.create_account(session, f"alice {new_id('test')}")
+        credits.grant(session, account.id, 100)
+        _, secret = accounts.create_key(session, account.id)
+    port, metrics_port = free_port(), free_port()
+    temp = tmp_path / "tmp"
+    temp.mkdir()
+    env = os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "FARM_STORAGE_URL": settings.storage_url,
+        "FARM_API_BIND": f"127.0.0.1:{port}",
+        "FARM_METRICS_PORT": str(metrics_port),
+        "TMPDIR": str(temp),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
+    with running(command, port=port, env=env, log=tmp_path / "gunicorn.log") as process:
+        assert wait_for(metrics_port, 10)
+        yield Served(
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}", process.pid, secret, temp
+        )
+    assert list(temp.iterdir()) == []
+    assert "Traceback" not in (tmp_path / "gunicorn.log").read_text()
+
+
+def test_it_takes_a_render_and_shows_it(served: Served, tmp_path: Path) -> None:
+    files = {
+        "ref_image": make_picture(tmp_path / "a.png").read_bytes(),
+        "driving_video": make_clip(tmp_path / "a.mp4").read_bytes(),
+    }
+    response = requests.post(f"{served.url}/api/render", headers=served.headers, files=files, timeout=30)
+    assert response.status_code == 202
+    shown = requests.get(f"{served.url}/api/render/{response.json()['job_id']}", timeout=30)
+    assert shown.json()["status"] == "queued"
+
+
+def test_its_metrics_count_over_all_processes_on_their_own_port_only(served: Served) -> None:
+    for _ in range(20):
+        # A new connection each: both processes get some.
+        assert requests.get(f"{served.url}/healthz", timeout=30).status_code == 200
+    name = "renderfarm_http_request_duration_seconds_count"
+    text = requests.get(f"{served.metrics_url}/metrics", timeout=30).text
+    assert f'{name}{{route="/healthz",status="200"}} 20.0' in text.splitlines()
+
+    assert requests.get(f"{served.url}/metrics", timeout=30).status_code == 404
+    port = served.metrics_url.rpartition(":")[2]
+    feigned = requests.get(f"{served.url}/metrics", headers={"Host": f"127.0.0.1:{port}"}, timeout=30)
+    assert feigned.status_code == 404
+    assert requests.get(f"{served.metrics_url}/healthz", timeout=30).status_code == 404
+
+
+def test_a_wrong_key_is_answered_before_its_body_is_sent(served: Served) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/render HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer sk-wrong\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 400000000\r\n\r\n"
+        )
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"CS-ORAU-002" in answer
+
+
+def test_a_large_video_passes_through_without_being_held(served: Served, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "large.mp4")
+    size = 96 << 20
+    with clip.open("ab") as file:  # a box that players skip
+        file.write(size.to_bytes(4, "big") + b"free")
+        file.truncate(file.tell() + size - 8)
+    requests.get(f"{served.url}/readyz", timeout=30)
+    before = _memory(served.pid)
+    files = {"ref_image": make_picture(tmp_path / "a.png").open("rb"), "driving_video": clip.open("rb")}
+    request = requests.Request("POST", f"{served.url}/api/render", headers=served.headers, files=files)
+    with requests.Session() as session:
+        response = session.send(session.prepare_request(request), timeout=120)
+    for file in files.values():
+        file.close()
+    assert response.status_code == 202
+    assert _memory(served.pid) - before < 50 << 20
+
+
+def _memory(pid: int) -> int:
+    """The most that any of its workers has ever held."""
+    peaks = []
+    for child in psutil.Process(pid).children(recursive=True):
+        status = Path(f"/proc/{child.pid}/status")
+        if not status.exists():
+            pytest.skip("this system does not tell a process's peak")
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        peaks.append(int(line.split()[1]) << 10)
+    return max(peaks)
