@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
-from sqlalchemy import create_engine
+from sqlalchemy import ColumnElement, create_engine, func
 from sqlalchemy.orm import Session, sessionmaker
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -35,6 +36,11 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def after(seconds: float) -> ColumnElement[datetime]:
+    """The time that is ``seconds`` from the database's now; negative: ago."""
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def new_id(prefix: str) -> str:

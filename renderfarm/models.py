@@ -1,7 +1,7 @@
 """The rows: what the farm remembers. PostgreSQL is the truth; all times are the database's own.
 
 Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
-``leases.py`` alone touches a lease, ``accounts.py`` alone makes accounts and keys.
+``leases.py`` alone grants and prolongs a lease, ``accounts.py`` alone makes accounts and keys.
 """
 
 from __future__ import annotations
@@ -177,6 +177,16 @@ class Unit(Base):
             "status",
             postgresql_where=text("status IN ('waiting', 'admitted', 'running')"),
         ),
+        # The order of admission, account by account, read without sorting what waits.
+        Index(
+            "units_waiting",
+            "queue",
+            "account_id",
+            "queued_at",
+            "id",
+            postgresql_where=text("status = 'waiting'"),
+        ),
+        Index("units_busy", "account_id", postgresql_where=text("status IN ('admitted', 'running')")),
     )
 
     #: ``job_...:stage:index``: readable wherever an operator meets it.
@@ -186,26 +196,51 @@ class Unit(Base):
     stage: Mapped[str]
     index: Mapped[int] = mapped_column(server_default=text("0"))
     queue: Mapped[str]  # v3 | v4 | cpu
+    #: The versions a worker must advertise to claim it (``stages.pins_of``).
+    pins: Mapped[str]
     status: Mapped[str]
     #: The fence: raised by each claim; every later write says ``WHERE attempt = mine``.
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     #: Attempts that count against the cap since the last newly finished item.
     failures: Mapped[int] = mapped_column(server_default=text("0"))
+    #: Workers that vanished with it since the last newly finished item.
+    lost: Mapped[int] = mapped_column(server_default=text("0"))
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    #: Frames (or steps) done of this unit, and when that number last grew.
+    #: Frames (or steps) of this unit that are done, as users see it: a retry does not take it back.
     done: Mapped[int] = mapped_column(server_default=text("0"))
     total: Mapped[int] = mapped_column(server_default=text("0"))
+    #: What the running attempt itself has done, and when that number last grew.
+    attempt_done: Mapped[int] = mapped_column(server_default=text("0"))
     progressed_at: Mapped[datetime | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
+    #: When its job was submitted: the order within an account.
+    queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: Not admitted before this time (backoff).
     not_before: Mapped[datetime] = mapped_column(server_default=func.now())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When it was last admitted, in order: no two units share a time.
+    admitted_at: Mapped[datetime | None]
     #: When its message was last published.
     published_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """How one claim of a unit ended: the history an operator reads, and what the metrics count."""
+
+    __tablename__ = "attempts"
+
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    stage: Mapped[str]
+    worker: Mapped[str]
+    outcome: Mapped[str]  # see ``jobs.Outcome``
+    error_code: Mapped[str | None]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Artifact(Base):

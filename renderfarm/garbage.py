@@ -1,0 +1,39 @@
+"""Stored files that nobody owns yet, or no longer: rows that say what to delete, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from renderfarm.db import after
+from renderfarm.models import Garbage
+from renderfarm.settings import Settings
+
+
+def throw(session: Session, settings: Settings, keys: Iterable[str], seconds: float | None = None) -> None:
+    """Delete the keys after ``garbage_seconds`` unless ``keep`` is called for them before.
+
+    To be committed *before* an upload starts, so that a process may die on any line of it.
+    A key that ends in ``/`` stands for everything under it. Calling again starts the time anew.
+    """
+    delay = settings.garbage_seconds if seconds is None else seconds
+    rows = [{"key": key, "after": after(delay)} for key in sorted(set(keys))]
+    if rows:
+        row = insert(Garbage).values(rows)
+        session.execute(
+            row.on_conflict_do_update(index_elements=[Garbage.key], set_={"after": row.excluded.after})
+        )
+
+
+def keep(session: Session, keys: Iterable[str]) -> None:
+    """The keys belong to somebody, or are gone, from this transaction on."""
+    session.execute(delete(Garbage).where(Garbage.key.in_(sorted(set(keys)))))
+
+
+def next_due(session: Session) -> str | None:
+    """A key whose time has come, locked until the transaction ends; None when there is none."""
+    due = select(Garbage.key).where(Garbage.after < func.now()).order_by(Garbage.after)
+    return session.scalar(due.limit(1).with_for_update(skip_locked=True))

@@ -1,0 +1,421 @@
+"""The state machine of jobs and their units: the only place that changes a status.
+
+    job    queued --> processing --> complete | failed | cancelled
+    unit   waiting --> admitted --> running --> done | failed | cancelled
+              ^------------------------'  a retry, a lost worker, a hand-over
+
+Each function is part of one transaction of its caller. Each locks the job's row first, then the
+unit's, and touches the account last, so that no two of them can wait for each other. A worker's
+writes are fenced: they name the attempt, and change nothing once the unit has gone on without it.
+Whatever makes work or room ends with ``announce``, and PostgreSQL sends one NOTIFY per transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo
+from renderfarm import credits, garbage, stages
+from renderfarm.claims import Claim
+from renderfarm.db import after, new_id
+from renderfarm.errors import TABLE, FarmError
+from renderfarm.models import FINAL, Artifact, Attempt, Job, JobStatus, Unit, UnitStatus
+from renderfarm.progress import JobProgress, progress, queue_position
+from renderfarm.settings import Settings
+from renderfarm.storage import StoredFile
+
+__all__ = [
+    "JobProgress",
+    "NewJob",
+    "Outcome",
+    "admit",
+    "announce",
+    "cancel",
+    "fail",
+    "fenced",
+    "finish",
+    "get",
+    "list_jobs",
+    "lock",
+    "progress",
+    "queue_position",
+    "requeue",
+    "retry",
+    "start",
+    "submit",
+    "time_out",
+]
+
+#: The channel on which the dispatcher listens.
+CHANNEL = "farm_work"
+#: A unit that has lost this many workers without finishing anything is the reason for it.
+POISONOUS = 2
+_LONGEST_BACKOFF = 60.0
+_OPEN = (UnitStatus.WAITING, UnitStatus.ADMITTED, UnitStatus.RUNNING)
+
+
+class Outcome(StrEnum):
+    """How an attempt at a unit ended."""
+
+    DONE = "done"
+    RETRY = "retry"  # failed, and queued again
+    FAILED = "failed"  # failed for good, and the job with it
+    LOST = "lost"  # its worker vanished; queued again
+    STALLED = "stalled"  # it made no progress; queued again
+    HANDED_OVER = "handed_over"  # its worker had to go; queued again, and not counted
+    CANCELLED = "cancelled"  # the job ended without it
+    STALE = "stale"  # it had ended before: nothing was changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to submit. ``inputs`` are storage keys: ``picture`` and ``video``."""
+
+    spec: RenderSpec
+    plan: Plan
+    video: VideoInfo
+    inputs: Mapping[str, str]
+    mode: str
+    credits: int
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
+    """Write the job, its first units and the hold; its uploads are garbage no longer.
+
+    Raises CS-ORCR-001, and the caller's transaction must not be committed then.
+    """
+    job = Job(
+        id=new_id("job"),
+        account_id=account_id,
+        status=JobStatus.QUEUED.value,
+        mode=new.mode,
+        model=new.spec.model.value,
+        spec=new.spec.to_json(),
+        plan=new.plan.to_json(),
+        video=new.video.to_json(),
+        inputs=dict(new.inputs),
+        notes=dict(new.notes),
+        credits=new.credits,
+        queue_deadline=after(settings.queue_deadline_seconds),
+    )
+    session.add(job)
+    session.flush()
+    _make_units(session, job, stages.following((), ()))
+    garbage.keep(session, new.inputs.values())
+    credits.hold(session, account_id, job.id, new.credits)
+    announce(session)
+    return job
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    """The job as it is now."""
+    return session.get(Job, job_id, populate_existing=True)
+
+
+def list_jobs(
+    session: Session,
+    account_id: str | None = None,
+    status: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """A page of jobs, newest first; ``before`` is the id of the last job of the page before."""
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    if account_id is not None:
+        query = query.where(Job.account_id == account_id)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if before is not None:
+        cursor = select(Job.created_at, Job.id).where(Job.id == before).scalar_subquery()
+        query = query.where(tuple_(Job.created_at, Job.id) < cursor)
+    return list(session.scalars(query))
+
+
+def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:
+    """waiting -> admitted, in this order; those whose job somebody else is changing are left out."""
+    owners = select(Unit.job_id).where(Unit.id.in_(unit_ids))
+    free = select(Job.id).where(Job.id.in_(owners)).order_by(Job.id).with_for_update(skip_locked=True)
+    jobs = session.scalars(free).all()
+    admitted = []
+    for unit_id in unit_ids:
+        moved = session.scalar(
+            update(Unit)
+            .where(Unit.id == unit_id, Unit.job_id.in_(jobs), Unit.status == UnitStatus.WAITING)
+            .values(
+                status=UnitStatus.ADMITTED.value,
+                admitted_at=func.clock_timestamp(),
+                published_at=func.now(),
+            )
+            .returning(Unit.id)
+        )
+        if moved is not None:
+            admitted.append(moved)
+    return admitted
+
+
+def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: str) -> Unit | None:
+    """admitted -> running under a new lease, and the job processing; None when it is not admitted."""
+    started = session.scalar(
+        update(Unit)
+        .where(Unit.id == unit_id, Unit.status == UnitStatus.ADMITTED)
+        .values(
+            status=UnitStatus.RUNNING.value,
+            attempt=Unit.attempt + 1,
+            attempt_done=0,
+            worker=worker,
+            lease_until=after(settings.lease_seconds),
+            progressed_at=func.now(),
+            started_at=func.now(),
+        )
+        .returning(Unit)
+        .execution_options(populate_existing=True)
+    )
+    if started is not None and job.status == JobStatus.QUEUED:
+        job.status = JobStatus.PROCESSING.value
+        _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
+    return started
+
+
+def finish(
+    session: Session,
+    settings: Settings,
+    claim: Claim,
+    files: Sequence[StoredFile],
+    facts: Mapping[str, Any],
+) -> bool:
+    """running -> done, with its last files; False, and nothing changed, for a late attempt.
+
+    Makes the stages that waited for it. The last unit of a job completes it: its outputs belong to
+    the job, and the hold is captured.
+    """
+    held = fenced(session, claim)
+    if held is None:
+        return False
+    job, unit = held
+    keep_files(session, claim, files)
+    job.facts = {**job.facts, **facts}
+    _end_attempt(session, unit, Outcome.DONE)
+    unit.status = UnitStatus.DONE.value
+    unit.done = unit.total
+    _set(unit, finished_at=func.now())
+    session.flush()
+    done, made = _stages(session, job)
+    job.checkpoint = stages.checkpoint_of(done)
+    _make_units(session, job, stages.following(done, made))
+    if Stage.STITCH in done:
+        job.outputs = {file.name: file.key for file in files if file.name in stages.OUTPUTS}
+        garbage.keep(session, job.outputs.values())
+        _end(session, settings, job, JobStatus.COMPLETE)
+    announce(session)
+    return True
+
+
+def fail(
+    session: Session, settings: Settings, claim: Claim, code: str, message: str, retryable: bool
+) -> Outcome:
+    """The attempt failed: RETRY, FAILED (and the job with it), or STALE when it had ended before."""
+    held = fenced(session, claim)
+    if held is None:
+        return Outcome.STALE
+    return retry(session, settings, *held, Outcome.RETRY, code, message, retryable=retryable)
+
+
+def retry(
+    session: Session,
+    settings: Settings,
+    job: Job,
+    unit: Unit,
+    outcome: Outcome,
+    code: str,
+    message: str,
+    *,
+    retryable: bool = True,
+) -> Outcome:
+    """Queue a unit again whose attempt did not succeed, or fail the job when that has no use.
+
+    Failures count since the last newly finished item, so that a long job is not worn out by them.
+    """
+    unit.failures += 1
+    unit.lost += outcome is Outcome.LOST
+    unit.error_code, unit.error_message = code, message
+    if retryable and unit.failures < settings.max_attempts and unit.lost < POISONOUS:
+        backoff = min(settings.retry_seconds * 2.0 ** (unit.failures - 1), _LONGEST_BACKOFF)
+        # The engine was not at fault when its worker vanished: another may start at once.
+        requeue(session, unit, outcome, 0.0 if outcome is Outcome.LOST else backoff)
+        return outcome
+    _end_attempt(session, unit, Outcome.FAILED)
+    unit.status = UnitStatus.FAILED.value
+    _set(unit, finished_at=func.now())
+    _end(session, settings, job, JobStatus.FAILED, code, message)
+    return Outcome.FAILED
+
+
+def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0) -> None:
+    """running -> waiting; what its attempt still writes changes nothing from here on."""
+    _end_attempt(session, unit, outcome)
+    unit.status = UnitStatus.WAITING.value
+    unit.worker = None
+    _set(unit, not_before=after(backoff))
+    session.flush()
+    announce(session)
+
+
+def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -> Job:
+    """End the job and give its credits back at once; CS-UORC01-110 and -112 where that cannot be."""
+    job = lock(session, job_id)
+    if job is None or job.account_id != account_id:
+        raise FarmError("CS-UORC01-110")
+    if job.status in FINAL:
+        raise FarmError("CS-UORC01-112")
+    _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
+    return job
+
+
+def time_out(session: Session, settings: Settings, job_id: str) -> bool:
+    """Fail the job with CS-UORC01-104 if it is past its deadline."""
+    job = lock(session, job_id)
+    if job is None or not session.scalar(select(past_deadline()).where(Job.id == job_id)):
+        return False
+    waited = job.status == JobStatus.QUEUED
+    message = "The job waited too long for a worker." if waited else "The job ran too long."
+    _end(session, settings, job, JobStatus.FAILED, "CS-UORC01-104", message)
+    return True
+
+
+def past_deadline() -> ColumnElement[bool]:
+    """Whether a job has waited, or run, for longer than it may."""
+    queued = (Job.status == JobStatus.QUEUED) & (Job.queue_deadline < func.now())
+    return queued | ((Job.status == JobStatus.PROCESSING) & (Job.run_deadline < func.now()))
+
+
+def lock(session: Session, job_id: str) -> Job | None:
+    """The job's row, locked until the transaction ends: the first step of every transition."""
+    return session.get(Job, job_id, with_for_update=True, populate_existing=True)
+
+
+def fenced(session: Session, claim: Claim) -> tuple[Job, Unit] | None:
+    """The claim's job and unit, locked; None when the unit has gone on without this attempt."""
+    job = lock(session, claim.job_id)
+    unit = session.scalar(
+        select(Unit)
+        .where(
+            Unit.id == claim.unit_id,
+            Unit.attempt == claim.attempt,
+            Unit.status == UnitStatus.RUNNING,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return None if job is None or unit is None else (job, unit)
+
+
+def keep_files(session: Session, claim: Claim, files: Sequence[StoredFile]) -> None:
+    """Make these files *the* artifacts of their names. Only for a claim that ``fenced`` has held."""
+    for file in files:
+        row = insert(Artifact).values(
+            job_id=claim.job_id,
+            name=file.name,
+            unit_id=claim.unit_id,
+            attempt=claim.attempt,
+            key=file.key,
+            size=file.size,
+            sha256=file.sha256,
+        )
+        newer = {name: row.excluded[name] for name in ("unit_id", "attempt", "key", "size", "sha256")}
+        session.execute(row.on_conflict_do_update(index_elements=["job_id", "name"], set_=newer))
+
+
+def announce(session: Session) -> None:
+    """Wake the dispatcher when this transaction commits."""
+    session.execute(select(func.pg_notify(CHANNEL, "")))
+
+
+def _make_units(session: Session, job: Job, new: Sequence[Stage]) -> None:
+    """One unit for each stage. A stage that is there already stays as it is."""
+    plan, video, model = Plan.from_json(job.plan), VideoInfo.from_json(job.video), Model(job.model)
+    units = []
+    for stage in new:
+        queue = stages.queue_of(stage, model)
+        unit = {
+            "id": f"{job.id}:{stage.value}:0",
+            "job_id": job.id,
+            "account_id": job.account_id,
+            "stage": stage.value,
+            "index": 0,
+            "queue": queue,
+            "pins": stages.pins_of(queue, str(plan.engine), plan.perception, plan.version),
+            "status": UnitStatus.WAITING.value,
+            "total": stages.size_of(stage, video),
+            "queued_at": job.created_at,
+        }
+        units.append(unit)
+    if units:
+        row = insert(Unit).values(units)
+        session.execute(row.on_conflict_do_nothing(index_elements=["job_id", "stage", "index"]))
+
+
+def _stages(session: Session, job: Job) -> tuple[set[Stage], set[Stage]]:
+    """The job's stages whose units are all done, and those that have units at all."""
+    all_done = func.bool_and(Unit.status == UnitStatus.DONE)
+    rows = session.execute(select(Unit.stage, all_done).where(Unit.job_id == job.id).group_by(Unit.stage))
+    made = {Stage(stage): bool(done) for stage, done in rows}
+    return {stage for stage, done in made.items() if done}, set(made)
+
+
+def _end(
+    session: Session,
+    settings: Settings,
+    job: Job,
+    status: JobStatus,
+    code: str | None = None,
+    message: str = "",
+) -> None:
+    """The job's last transition: no unit goes on, the hold is settled, its work becomes garbage."""
+    job.status = status.value
+    _set(job, completed_at=func.now())
+    if code is not None:
+        public = TABLE.get(code, TABLE["CS-UORC01-199"])
+        job.error_code, job.error_message = public.code, message or public.message
+    session.flush()
+    open_units = select(Unit).where(Unit.job_id == job.id, Unit.status.in_(_OPEN)).order_by(Unit.id)
+    for unit in session.scalars(open_units.with_for_update().execution_options(populate_existing=True)):
+        if unit.status == UnitStatus.RUNNING:
+            _end_attempt(session, unit, Outcome.CANCELLED)
+        unit.status = UnitStatus.CANCELLED.value
+        _set(unit, finished_at=func.now())
+    session.flush()
+    garbage.throw(session, settings, [f"work/{job.id}/"])
+    settle = credits.capture if status is JobStatus.COMPLETE else credits.release
+    settle(session, job)
+    announce(session)
+
+
+def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:
+    """Take the lease away and write down how the attempt ended."""
+    session.add(
+        Attempt(
+            unit_id=unit.id,
+            attempt=unit.attempt,
+            stage=unit.stage,
+            worker=unit.worker,
+            outcome=outcome.value,
+            error_code=unit.error_code if outcome is not Outcome.DONE else None,
+            started_at=unit.started_at,
+        )
+    )
+    unit.lease_until = None
+
+
+def _set(row: Job | Unit, **times: ColumnElement[datetime]) -> None:
+    """Set columns to times that the database works out as it writes the row."""
+    for name, time in times.items():
+        setattr(row, name, time)

@@ -1,0 +1,87 @@
+"""What is known of the stages without looking at a row: queue, versions, size, weight, checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from pipeline.spec import NEEDS, Background, Model, Plan, RenderSpec, Span, Stage, VideoInfo
+
+#: The pool of each model. Whatever needs no model goes to ``cpu``.
+QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
+CPU = "cpu"
+
+#: Percent of a job's whole work, as measured for a clip of some seconds. Fixed, so that a job's
+#: percentage never goes back.
+WEIGHTS: Mapping[Stage, int] = {
+    Stage.REFERENCE: 5,
+    Stage.ANALYSE: 33,
+    Stage.JOIN: 2,
+    Stage.PLATE: 17,
+    Stage.SEGMENT: 40,
+    Stage.STITCH: 3,
+}
+
+#: Checkpoints in the order in which clients know them, and the stage that ends in each.
+CHECKPOINTS: Mapping[str, Stage] = {
+    "ref_done": Stage.REFERENCE,
+    "dri_done": Stage.JOIN,
+    "bg_done": Stage.PLATE,
+    "render_done": Stage.SEGMENT,
+}
+
+#: What a job's last unit delivers.
+OUTPUTS = ("output", "mask", "thumbnail")
+
+#: Stages that work through the video frame by frame; the size of the others is counted in percent.
+_BY_FRAME = frozenset({Stage.ANALYSE, Stage.PLATE, Stage.SEGMENT})
+
+
+def queue_of(stage: Stage, model: Model) -> str:
+    """The queue whose workers can do the stage."""
+    return CPU if stage is Stage.STITCH else QUEUES[model]
+
+
+def pins_of(queue: str, engine: str, perception: str, plan: str) -> str:
+    """The versions a unit of the queue is pinned to, in one word; stitching knows no model."""
+    cut = f"plan/{plan}"
+    return cut if queue == CPU else f"{engine} perception/{perception} {cut}"
+
+
+def size_of(stage: Stage, video: VideoInfo) -> int:
+    """How much there is to do: frames, or 100 percent."""
+    return video.frames if stage in _BY_FRAME else 100
+
+
+def following(done: Collection[Stage], made: Collection[Stage]) -> list[Stage]:
+    """The stages to make now: not there yet, and everything they wait for is done."""
+    return [stage for stage in Stage if stage not in made and all(need in done for need in NEEDS[stage])]
+
+
+def checkpoint_of(done: Collection[Stage]) -> str | None:
+    """The furthest checkpoint whose forerunners have all been passed."""
+    reached = None
+    for checkpoint, stage in CHECKPOINTS.items():
+        if stage not in done:
+            break
+        reached = checkpoint
+    return reached
+
+
+def missing_spans(
+    stage: Stage,
+    spec: RenderSpec,
+    plan: Plan,
+    video: VideoInfo,
+    cuts: tuple[int, ...],
+    there: Collection[str],
+) -> tuple[Span, ...]:
+    """The pieces or segments whose artifacts are not all ``there``; empty for the other stages."""
+    if stage is Stage.ANALYSE:
+        spans, names = plan.pieces(video.frames), ["piece", "matte"]
+    elif stage is Stage.SEGMENT:
+        spans, names = plan.segments(video.frames, cuts), ["segment"]
+        if spec.background is Background.TRANSPARENT:
+            names.append("mask")
+    else:
+        return ()
+    return tuple(span for span in spans if not all(f"{name}-{span.index:04d}" in there for name in names))

@@ -1,0 +1,99 @@
+"""The sweeper: what time alone brings about. Any number may run; each step is its own transaction.
+
+leases that ran out       the unit goes to another worker, or fails with its code
+deadlines that passed     the job fails, and its credits go back
+workers that went silent  their rows are dropped
+garbage whose time came   the stored files are deleted
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Select, select
+
+from renderfarm import garbage, jobs, leases
+from renderfarm.db import Database
+from renderfarm.models import Job, Unit, UnitStatus
+from renderfarm.settings import Settings
+from renderfarm.storage import Storage, StorageError
+
+log = logging.getLogger(__name__)
+
+#: Rows handled per step, so that no step keeps the next one waiting.
+_BATCH = 100
+#: How long files stay that the store would not delete.
+_POSTPONED = 60.0
+
+
+class Sweeper:
+    """Sweeps one farm's rows, and its store."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self._settings = settings
+        self._database = database
+        self._storage = storage
+
+    def sweep(self) -> int:
+        """One pass over leases, deadlines and workers; how many rows it changed."""
+        return self.take_back_leases() + self.enforce_deadlines() + self.forget_workers()
+
+    def take_back_leases(self) -> int:
+        """Take back every lease that has run out."""
+        query = select(Unit.id).where(Unit.status == UnitStatus.RUNNING, leases.expired()).limit(_BATCH)
+        taken = 0
+        for unit_id in self._ids(query):
+            with self._database.begin() as session:
+                outcome = leases.take_back(session, self._settings, unit_id)
+            if outcome is not None:
+                log.warning("took back %s: %s", unit_id, outcome.value)
+                taken += 1
+        return taken
+
+    def enforce_deadlines(self) -> int:
+        """Fail every job that is past its queue or run deadline."""
+        failed = 0
+        for job_id in self._ids(select(Job.id).where(jobs.past_deadline()).limit(_BATCH)):
+            with self._database.begin() as session:
+                late = jobs.time_out(session, self._settings, job_id)
+            if late:
+                log.warning("%s is past its deadline", job_id)
+                failed += 1
+        return failed
+
+    def forget_workers(self) -> int:
+        """Drop the rows of workers that have been silent for long."""
+        with self._database.begin() as session:
+            names = leases.forget_dead_workers(session, self._settings)
+        for name in names:
+            log.warning("worker %s went silent", name)
+        return len(names)
+
+    def collect_garbage(self) -> int:
+        """Delete stored files whose time has come; how many keys went.
+
+        The rows stay locked while the store works, so that nobody can claim a file that is going.
+        """
+        for collected in range(_BATCH):
+            with self._database.begin() as session:
+                key = garbage.next_due(session)
+                if key is None:
+                    return collected
+                try:
+                    self._delete(key)
+                except (StorageError, ValueError) as error:
+                    log.warning("cannot delete %s yet: %s", key, error)
+                    garbage.throw(session, self._settings, [key], _POSTPONED)
+                    return collected
+                garbage.keep(session, [key])
+        return _BATCH
+
+    def _delete(self, key: str) -> None:
+        if key.endswith("/"):
+            self._storage.delete_prefix(key)
+        else:
+            self._storage.delete(key)
+
+    def _ids(self, query: Select[str]) -> list[str]:
+        with self._database.begin() as session:
+            return list(session.scalars(query))

@@ -1,0 +1,191 @@
+"""A farm of rows for the tests: accounts, jobs and workers in a few words, and a clock to turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import count
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+
+from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from renderfarm import accounts, credits, dispatch, jobs, leases
+from renderfarm.claims import Claim, WorkerIdentity
+from renderfarm.db import Database
+from renderfarm.jobs import Outcome
+from renderfarm.models import Account, Artifact, Attempt, Job, Unit
+from renderfarm.settings import Settings
+from renderfarm.storage import StoredFile
+
+VIDEO = VideoInfo(width=320, height=180, rate=Fraction(30), frames=600, has_sound=True, codec="h264")
+ENGINES = {"v3": "puppet_v3/1", "v4": "puppet_v4/1"}
+
+
+def worker(name: str, queue: str = "v4", **versions: Any) -> WorkerIdentity:
+    """A worker that can run what is pinned today, unless told otherwise."""
+    engines = [ENGINES[queue]] if queue in ENGINES else []
+    return WorkerIdentity(name, queue, {"engines": engines, "perception": "1", "plan": "1", **versions})
+
+
+@dataclass
+class Farm:
+    """The farm's functions, each call a transaction of its own."""
+
+    database: Database
+    settings: Settings
+    _names: count[int] = field(default_factory=lambda: count(1))
+
+    def with_settings(self, **changed: Any) -> Farm:
+        return replace(self, settings=replace(self.settings, **changed))
+
+    def account(self, name: str = "", credit: int = 100) -> str:
+        with self.database.begin() as session:
+            account = accounts.create_account(session, name or f"account-{next(self._names)}")
+            if credit:
+                credits.grant(session, account.id, credit)
+            return account.id
+
+    def submit(
+        self,
+        account_id: str,
+        model: Model = Model.V4,
+        background: Background = Background.ORIGINAL,
+        price: int = 20,
+        video: VideoInfo = VIDEO,
+    ) -> str:
+        new = jobs.NewJob(
+            spec=RenderSpec(model, background),
+            plan=plan_for(model),
+            video=video,
+            inputs={"picture": "in/a/picture", "video": "in/a/video"},
+            mode="full_pipeline",
+            credits=price,
+        )
+        with self.database.begin() as session:
+            return jobs.submit(session, self.settings, account_id, new).id
+
+    def job(self, job_id: str) -> Job:
+        with self.database.begin() as session:
+            return session.get_one(Job, job_id)
+
+    def unit(self, unit_id: str) -> Unit:
+        with self.database.begin() as session:
+            return session.get_one(Unit, unit_id)
+
+    def units(self, job_id: str) -> dict[str, str]:
+        """The status of each of the job's units, by stage."""
+        with self.database.begin() as session:
+            rows = session.execute(select(Unit.stage, Unit.status).where(Unit.job_id == job_id))
+            return {stage: status for stage, status in rows}
+
+    def artifacts(self, job_id: str) -> set[str]:
+        with self.database.begin() as session:
+            return set(session.scalars(select(Artifact.name).where(Artifact.job_id == job_id)))
+
+    def outcomes(self, unit_id: str) -> list[str]:
+        """How each attempt at the unit ended."""
+        query = select(Attempt.outcome).where(Attempt.unit_id == unit_id).order_by(Attempt.attempt)
+        with self.database.begin() as session:
+            return list(session.scalars(query))
+
+    def money(self, account_id: str) -> tuple[int, int]:
+        """(available, held)"""
+        with self.database.begin() as session:
+            account = session.get_one(Account, account_id)
+            return account.available, account.held
+
+    def mismatches(self) -> int:
+        with self.database.begin() as session:
+            return credits.mismatches(session)
+
+    def progress(self, job_id: str) -> jobs.JobProgress:
+        with self.database.begin() as session:
+            return jobs.progress(session, session.get_one(Job, job_id))
+
+    def position(self, job_id: str) -> int | None:
+        with self.database.begin() as session:
+            return jobs.queue_position(session, session.get_one(Job, job_id))
+
+    def report(self, *workers: WorkerIdentity) -> None:
+        with self.database.begin() as session:
+            for one in workers:
+                leases.report_worker(session, one, None)
+
+    def admit(self) -> list[str]:
+        with self.database.begin() as session:
+            return [unit.unit_id for unit in dispatch.admit(session, self.settings)]
+
+    def claim(self, unit_id: str, by: WorkerIdentity | None = None) -> Claim | None:
+        queue = self.unit(unit_id).queue
+        with self.database.begin() as session:
+            return leases.claim(session, self.settings, unit_id, by or worker(f"worker-{queue}", queue))
+
+    def take(self, unit_id: str, by: WorkerIdentity | None = None) -> Claim:
+        """Admit until the unit can be claimed, and claim it."""
+        if self.unit(unit_id).status == "waiting":
+            with self.database.begin() as session:
+                assert jobs.admit(session, [unit_id]) == [unit_id]
+        claim = self.claim(unit_id, by)
+        assert claim is not None
+        return claim
+
+    def beat(self, claim: Claim, done: int = 0, total: int = 0) -> bool:
+        with self.database.begin() as session:
+            return leases.heartbeat(session, self.settings, claim, done, total)
+
+    def add_item(self, claim: Claim, *names: str) -> bool:
+        with self.database.begin() as session:
+            return leases.add_item(session, claim, [stored(claim, name) for name in names])
+
+    def finish(self, claim: Claim, *names: str, facts: Mapping[str, Any] | None = None) -> bool:
+        files = [stored(claim, name) for name in names]
+        with self.database.begin() as session:
+            return jobs.finish(session, self.settings, claim, files, facts or {})
+
+    def fail(self, claim: Claim, code: str = "CS-UORC01-103", *, retryable: bool = True) -> Outcome:
+        with self.database.begin() as session:
+            return jobs.fail(session, self.settings, claim, code, "it broke", retryable)
+
+    def hand_over(self, claim: Claim) -> bool:
+        with self.database.begin() as session:
+            return leases.hand_over(session, claim)
+
+    def cancel(self, account_id: str, job_id: str) -> Job:
+        with self.database.begin() as session:
+            return jobs.cancel(session, account_id, job_id, self.settings)
+
+    def take_back(self, unit_id: str) -> Outcome | None:
+        with self.database.begin() as session:
+            return leases.take_back(session, self.settings, unit_id)
+
+    def do(self, job_id: str, stage: Stage) -> None:
+        """Claim the stage's unit and finish it at once."""
+        claim = self.take(f"{job_id}:{stage.value}:0")
+        for span in claim.spans:
+            names = {"analyse": ("piece", "matte"), "segment": ("segment", "mask")}[stage.value]
+            assert self.add_item(claim, *(f"{name}-{span.index:04d}" for name in names))
+        files = {"reference": ["character"], "join": ["tracks"], "plate": ["plate"]}
+        done = {"stitch": ["output", "mask", "thumbnail"], **files}.get(stage.value, [])
+        assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)
+
+    def do_all(self, job_id: str) -> None:
+        for stage in Stage:
+            self.do(job_id, stage)
+
+    def turn_back(self, row: type[Unit] | type[Job], row_id: str, column: str, seconds: float) -> None:
+        """Make a time of the row ``seconds`` older than now."""
+        past = func.now() - text(f"interval '{seconds} seconds'")
+        with self.database.begin() as session:
+            session.execute(update(row).where(row.id == row_id).values({column: past}))
+
+    def lose(self, claim: Claim) -> None:
+        """Its worker is silent for longer than the lease."""
+        self.turn_back(Unit, claim.unit_id, "lease_until", 1)
+
+
+def stored(claim: Claim, name: str) -> StoredFile:
+    """A file of the attempt, as the worker reports it."""
+    folder = f"out/{claim.job_id}/" if claim.stage is Stage.STITCH else claim.folder
+    return StoredFile(name, f"{folder}{name}", 100, "0" * 64)

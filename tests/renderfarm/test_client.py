@@ -1,0 +1,131 @@
+"""The HTTP client against a real server that answers what it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from renderfarm.client import Client, ClientError, Unreachable, error_of
+from renderfarm.local.ports import free_port
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Gives the prepared answers one after the other, and remembers what was asked."""
+
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+    asked: ClassVar[list[tuple[str, str | None, bytes]]] = []
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.append((f"{self.command} {self.path}", self.headers.get("Authorization"), body))
+        status, answer = self.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    _Answers.answers.clear()
+    _Answers.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def _will_answer(*answers: tuple[int, object]) -> None:
+    for status, body in answers:
+        _Answers.answers.append((status, body if isinstance(body, bytes) else json.dumps(body).encode()))
+
+
+def test_a_render_is_sent_with_its_files_fields_and_key(server: str, tmp_path: Path) -> None:
+    picture, video = tmp_path / "elf.png", tmp_path / "dance.mp4"
+    picture.write_bytes(b"a picture")
+    video.write_bytes(b"a video")
+    _will_answer((202, {"job_id": "job_1"}))
+    with Client(server, "sk-1") as client:
+        assert client.submit(picture, video, {"model": "V4_Preview"}) == {"job_id": "job_1"}
+    ((line, key, body),) = _Answers.asked
+    assert (line, key) == ("POST /api/render", "Bearer sk-1")
+    for part in (b'name="ref_image"; filename="elf.png"', b"a picture", b'name="driving_video"', b"a video"):
+        assert part in body
+    assert b'name="model"\r\n\r\nV4_Preview' in body
+
+
+def test_a_refusal_carries_its_code_message_and_action(server: str) -> None:
+    detail = {"error_code": "CS-UORC01-110", "message": "Not there.", "action": "Check the id."}
+    _will_answer((404, {"detail": detail, "error_code": "CS-UORC01-110", "message": "Not there."}))
+    with Client(server) as client, pytest.raises(ClientError) as refused:
+        client.job("job_1")
+    assert (str(refused.value), refused.value.action, refused.value.code) == (
+        "Not there.",
+        "Check the id.",
+        "CS-UORC01-110",
+    )
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b"{}"])
+def test_what_is_not_the_farms_own_answer_is_told_by_its_status(server: str, body: bytes) -> None:
+    _will_answer((502, body))
+    with Client(server) as client, pytest.raises(ClientError, match="502"):
+        client.job("job_1")
+
+
+def test_a_job_is_followed_to_its_end(server: str) -> None:
+    statuses = ["queued", "processing", "complete"]
+    _will_answer(*((200, {"status": status}) for status in statuses))
+    with Client(server) as client:
+        assert [job["status"] for job in client.follow("job_1")] == statuses
+
+
+def test_a_download_is_whole_or_not_at_all(server: str, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out.mp4"
+    _will_answer((200, b"x" * 3_000_000), (404, b""))
+    sizes: list[int] = []
+    with Client(server) as client:
+        client.download(f"{server}/files/1", target, sizes.append)
+        assert (target.stat().st_size, sum(sizes)) == (3_000_000, 3_000_000)
+        target.unlink()
+        with pytest.raises(ClientError):
+            client.download(f"{server}/files/2", target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_result_that_cannot_be_written_is_said_to_be_there_still(server: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    _will_answer((200, b"a video"))
+    with Client(server) as client, pytest.raises(ClientError, match="could not be fetched") as failed:
+        client.download(f"{server}/files/1", tmp_path / "file" / "out.mp4")
+    assert f"{server}/files/1" in failed.value.action
+
+
+def test_nobody_at_the_address_is_told_with_what_to_do() -> None:
+    with Client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(Unreachable) as nobody:
+        client.job("job_1")
+    assert "farm up" in nobody.value.action
+
+
+def test_only_a_complete_job_has_no_error() -> None:
+    assert error_of({"status": "complete"}) is None
+    failed = error_of({"status": "failed", "error_code": "CS-UORC01-101", "error_message": "Nobody there."})
+    assert failed is not None
+    assert (str(failed), failed.code) == ("Nobody there.", "CS-UORC01-101")
+    assert "person" in failed.action
+    cancelled = error_of({"status": "cancelled"})
+    assert cancelled is not None
+    assert "cancelled" in str(cancelled)
