@@ -10,6 +10,7 @@ import click
 
 from pipeline.errors import PipelineError
 from pipeline.spec import Background, Model, RenderSpec
+from pipeline.threads import fix_environment
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -30,6 +31,7 @@ def _color(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.group()
 def main() -> None:
     """Render, perceive and judge, without a farm."""
+    fix_environment()
 
 
 @main.command()
@@ -101,11 +103,12 @@ def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None
 @click.option(
     "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
 )
-def bench(picture: Path, video: Path, model: str) -> None:
+@click.option("--memory", is_flag=True, help="Also compare the peaks for 10 s and 60 s of video.")
+def bench(picture: Path, video: Path, model: str, memory: bool) -> None:
     """Time each stage of a render and print JSON."""
     from pipeline.bench import bench as run
 
-    click.echo(json.dumps(run(picture, video, Model(model)), indent=2))
+    click.echo(json.dumps(run(picture, video, Model(model), memory), indent=2))
 
 
 @main.command()

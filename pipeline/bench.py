@@ -1,0 +1,179 @@
+"""What a render costs: time by stage, and the peak memory of the process that draws.
+
+The stages run in a fresh ``python -m pipeline serve``, as on a worker, so that the peak is theirs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from pipeline.errors import PipelineError, ToolError
+from pipeline.ffmpeg import VideoWriter, probe, read_frames
+from pipeline.protocol import Done, Failed, Report, Request, load_event
+from pipeline.render import stages_of
+from pipeline.spec import Model, RenderSpec, VideoInfo
+
+#: Seconds between two looks at the memory.
+_INTERVAL = 0.1
+#: Seconds of video for which the peaks are compared: the second must not be much higher.
+LENGTHS = (10, 60)
+#: A process may end between being found and being asked.
+_ENDED = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+
+
+def bench(picture: Path, video: Path, model: Model, memory: bool = False) -> dict[str, Any]:
+    """Render once and say what it took; with ``memory``, also whether the peak grows with the length.
+
+    Seconds include starting the process and loading the libraries, as a fresh worker's first job
+    does. ``bare`` is a plain decode and encode of the same clip: the machine drifts, ratios do not.
+    Core time is what the stage worked, whoever else kept the cores busy.
+    """
+    info = probe(video)
+    result: dict[str, Any] = {
+        "model": model.value,
+        "clip": {
+            "width": info.width,
+            "height": info.height,
+            "rate": str(info.rate),
+            "frames": info.frames,
+            "seconds": round(info.duration, 3),
+        },
+        **_measured(picture, video, info, model),
+    }
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        started = time.monotonic()
+        loop(video, Path(folder) / "bare.mp4", info.frames)
+        bare = time.monotonic() - started
+        result["bare_seconds"] = round(bare, 3)
+        result["wall_over_bare"] = round(result["wall_seconds"] / bare, 2)
+    if memory:
+        result["memory_by_length"] = memory_by_length(picture, video, model)
+    return result
+
+
+def memory_by_length(picture: Path, video: Path, model: Model) -> dict[str, Any]:
+    """The peaks for ``video`` looped to each of ``LENGTHS`` seconds, and the last over the first."""
+    info = probe(video)
+    peaks: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for seconds in LENGTHS:
+            clip = Path(folder) / f"{seconds}.mp4"
+            loop(video, clip, round(seconds * info.rate))
+            peaks[f"{seconds}_s"] = _measured(picture, clip, probe(clip), model)["memory"]
+            clip.unlink()
+    first, last = (peaks[f"{seconds}_s"]["peak_pss_mb"] for seconds in (LENGTHS[0], LENGTHS[-1]))
+    return {**peaks, "growth": round(last / first, 3)}
+
+
+def loop(video: Path, output: Path, frames: int) -> None:
+    """Write ``frames`` frames of ``video``, played again and again, without sound."""
+    info = probe(video)
+    with VideoWriter(output, info.width, info.height, info.rate) as writer:
+        written = 0
+        while written < frames:
+            for frame in read_frames(video, info):
+                writer.write(frame)
+                written += 1
+                if written == frames:
+                    break
+
+
+def _measured(picture: Path, video: Path, info: VideoInfo, model: Model) -> dict[str, Any]:
+    """One render in a fresh process: its stages' times, the whole's, and the peaks."""
+    stages: dict[str, Any] = {}
+    started = before = time.monotonic()
+    used = 0.0
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _Drawing() as drawing:
+        spec = RenderSpec(model)
+        for stage, _, _ in stages_of(picture, video, spec, Path(folder), run=drawing.run):
+            now, cpu = time.monotonic(), drawing.core_seconds()
+            stages[stage.value] = {
+                "seconds": round(now - before, 3),
+                "ms_per_frame": round(1000 * (now - before) / info.frames, 2),
+                "core_ms_per_frame": round(1000 * (cpu - used) / info.frames, 2),
+            }
+            before, used = now, cpu
+        wall = time.monotonic() - started
+        memory = drawing.peaks()
+    return {
+        "stages": stages,
+        "wall_seconds": round(wall, 3),
+        "wall_over_clip": round(wall / info.duration, 3),
+        "core_seconds": round(used, 3),
+        "memory": memory,
+    }
+
+
+class _Drawing:
+    """A process that draws, watched."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # it ends its whole group when its input ends
+        )
+        self._peaks = {"peak_pss_mb": 0.0, "peak_rss_mb": 0.0}
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._watcher.join()
+        with self._process as process:
+            process.kill()
+
+    def run(self, request: Request, report: Report) -> Done:
+        """Have the request done there."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{request.dumps()}\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            event = load_event(line)
+            if isinstance(event, Done):
+                return event
+            if isinstance(event, Failed):
+                raise PipelineError(f"{request.stage}: {event.code} {event.message}")
+            report(event)
+        raise ToolError(f"{request.stage}: the process that draws ended")
+
+    def core_seconds(self) -> float:
+        """What the process and its ended children have worked so far."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system + times.children_user + times.children_system)
+
+    def peaks(self) -> dict[str, float]:
+        """The highest sums, so far, over the process and its children; in MB of 10^6 bytes."""
+        return {name: round(value, 1) for name, value in self._peaks.items()}
+
+    def _watch(self) -> None:
+        root = psutil.Process(self._process.pid)
+        while not self._over.wait(_INTERVAL):
+            pss = rss = 0
+            tree = [root]
+            with suppress(*_ENDED):
+                tree += root.children(recursive=True)
+            for process in tree:
+                with suppress(*_ENDED):
+                    info = process.memory_full_info()
+                    # Only Linux shares out shared pages; elsewhere they count in full.
+                    pss += getattr(info, "pss", info.rss)
+                    rss += info.rss
+            self._peaks["peak_pss_mb"] = max(self._peaks["peak_pss_mb"], pss / 1e6)
+            self._peaks["peak_rss_mb"] = max(self._peaks["peak_rss_mb"], rss / 1e6)

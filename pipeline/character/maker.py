@@ -1,0 +1,117 @@
+"""The reference stage: a picture becomes a character."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.character.cutout import pure_colors, tighten
+from pipeline.character.layers import build_layers, continue_below
+from pipeline.character.model import Character
+from pipeline.character.parts import label_parts, survey
+from pipeline.character.picture import read_picture
+from pipeline.character.skeleton import Floats, facing, mirrored, points_of
+from pipeline.errors import NoCharacter
+from pipeline.perception.tracks import BONES, Joint
+
+#: A blob of alpha smaller than this share of the largest is kept only if it lies on the skeleton.
+_MAIN_BLOB = 0.5
+#: Pixels of the picture kept around the character.
+_AIR = 8
+#: Elbow, wrist and fingers of each arm.
+_ARMS = (
+    [Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_PINKY, Joint.LEFT_INDEX, Joint.LEFT_THUMB],
+    [Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_PINKY, Joint.RIGHT_INDEX, Joint.RIGHT_THUMB],
+)
+
+
+def make_character(picture: Path) -> Character:
+    """The character in a picture, cut out and in layers.
+
+    The file's own alpha is used where it has one. Raises ``NoCharacter`` where nobody is found,
+    ``UnsupportedFormat``, ``Unreadable`` or ``OutOfLimits`` where there is no picture to look at.
+    """
+    # Loads mediapipe, which takes seconds and is of no use to those who only draw characters.
+    from pipeline.perception.still import find_person
+
+    rgb, given = read_picture(picture)
+    # Behind alpha there may be anything: nothing must be found there.
+    shown = rgb if given is None else _over_gray(rgb, given)
+    found = find_person(shown)
+    if found is None:
+        raise NoCharacter("No character was found in the picture.")
+    again = find_person(np.ascontiguousarray(shown[:, ::-1]))
+    joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
+    joints = mirrored(joints) if float(facing(joints)) < 0 else joints
+    alpha = tighten(found.mask) if given is None else np.asarray(given, np.float32) / 255
+    alpha = _on_skeleton(alpha, joints)
+    if not (alpha > 0.5).any():
+        raise NoCharacter("No character was found in the picture.")
+    rgb, alpha, joints = _cropped(rgb, alpha, joints)
+    colors = pure_colors(rgb, alpha, found=given is None)
+    return _assemble(colors, alpha, joints)
+
+
+def _surer_arms(joints: Floats, flipped: Floats, width: int) -> Floats:
+    """``joints`` with each arm as the surer of two looks saw it, at the picture and at its mirror image.
+
+    Arms folded before the body are what a detector misses most; its errors there differ from look to look.
+    """
+    other = mirrored(flipped)
+    other[:, 0] = width - 1 - other[:, 0]
+    best = joints.copy()
+    for arm in _ARMS:
+        if other[arm, 3].sum() > joints[arm, 3].sum():
+            best[arm] = other[arm]
+    return best
+
+
+def _cropped(
+    rgb: NDArray[np.uint8], alpha: Floats, joints: Floats
+) -> tuple[NDArray[np.uint8], Floats, Floats]:
+    """The part of the picture that the character is in."""
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    top, left = max(0, int(rows[0]) - _AIR), max(0, int(columns[0]) - _AIR)
+    inner = np.s_[top : int(rows[-1]) + 1 + _AIR, left : int(columns[-1]) + 1 + _AIR]
+    moved = joints.copy()
+    moved[:, :2] -= (left, top)
+    return np.ascontiguousarray(rgb[inner]), np.ascontiguousarray(alpha[inner]), moved
+
+
+def _assemble(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Character:
+    height, width = alpha.shape
+    points = points_of(joints)
+    body = survey(points, alpha)
+    cut = None
+    if not body.legs and (alpha[-3:].min(axis=0) > 0.5).mean() > 0.05:
+        cut = height
+        rgb, alpha = continue_below(rgb, alpha, points, body.unit)
+    parts = label_parts(rgb, alpha, body, joints)
+    if "torso" not in parts or "head" not in parts:
+        raise NoCharacter("The character's head and body cannot be told apart.")
+    return Character((width, height), joints, build_layers(rgb, alpha, parts, body), cut)
+
+
+def _over_gray(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    share = np.asarray(alpha, np.float32)[..., None] / 255
+    return np.asarray(np.rint(rgb * share + 150 * (1 - share)), np.uint8)
+
+
+def _on_skeleton(alpha: Floats, joints: Floats) -> Floats:
+    """Drop the blobs of ``alpha`` that the skeleton does not touch: other people, birds, noise."""
+    solid = np.asarray(alpha > 0.1, np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    bones = np.zeros(solid.shape, np.uint8)
+    thick = max(3, round(0.02 * alpha.shape[0]))
+    for a, b in BONES:
+        start, stop = ([int(v) for v in np.clip(joints[p, :2], -1e4, 1e4)] for p in (a, b))
+        cv2.line(bones, start, stop, [1], thick)
+    largest = stats[1:, cv2.CC_STAT_AREA].max(initial=0)
+    keep = np.zeros(count, bool)
+    for number in range(1, count):
+        on = bool((bones[labels == number]).any())
+        keep[number] = on or stats[number, cv2.CC_STAT_AREA] > _MAIN_BLOB * largest
+    return np.asarray(np.where(keep[labels], alpha, 0), np.float32)

@@ -1,0 +1,1 @@
+"""The rooms that the embedded engines share: retargeting, skinning, drawing."""

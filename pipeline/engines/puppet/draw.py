@@ -1,0 +1,115 @@
+"""Drawing: a posed puppet becomes a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.character import Character
+from pipeline.character.skeleton import Point, body_unit, points_of
+from pipeline.engines.base import Rgba
+from pipeline.engines.puppet.mesh import Mesh, grid_mesh, inverse_map
+from pipeline.engines.puppet.sample import sample
+from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
+from pipeline.perception.tracks import Joint
+
+#: Triangles over the body's unit: enough for a bend to be round.
+_FINENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """One layer made ready: its texture at about the size it is drawn, its mesh, its skin."""
+
+    name: str
+    #: uint8 (h, w, 4), premultiplied.
+    texture: NDArray[np.uint8]
+    mesh: Mesh
+    skin: Skin
+
+
+class Puppet:
+    """A character prepared to be drawn at about ``scale`` frame pixels to a picture pixel."""
+
+    def __init__(
+        self, character: Character, scale: float, device: str, gains: tuple[float, float, float] | None = None
+    ) -> None:
+        own = points_of(character.joints)
+        self.device = device
+        self.grade = None if gains is None else _grade(gains)
+        self.unit = body_unit(own)
+        ears = character.joints[[Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
+        reach = float(np.linalg.norm(own[Point.HEAD, :2] - own[Point.NECK, :2]))
+        self.face = max(0.75 * float(np.linalg.norm(ears[0] - ears[1])), 0.4 * reach, 1.0)
+        self.rest: Plane = plane(own[..., :2].astype(np.float64))
+        # Minified by area first: bilinear sampling of a much larger texture would shimmer.
+        self.factor = min(1.0, scale)
+        self.sprites = {
+            layer.name: self._sprite(layer.name, layer.rgba, layer.left, layer.top)
+            for layer in character.layers
+        }
+
+    def _sprite(self, name: str, rgba: NDArray[np.uint8], left: int, top: int) -> Sprite:
+        texture = _premultiplied(rgba if self.grade is None else cv2.LUT(rgba, self.grade))
+        height, width = texture.shape[:2]
+        size = (max(2, round(width * self.factor)), max(2, round(height * self.factor)))
+        if self.factor < 1:
+            texture = np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        step = max(6, round(self.unit * self.factor / _FINENESS))
+        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), step, margin=8)
+        # Pixel centres: the texture's pixel 0 covers the picture's from -0.5 to -0.5 + 1 / factor.
+        across, down = width / size[0], height / size[1]
+        x = left - 0.5 + (mesh.vertices[:, 0] + 0.5) * across
+        y = top - 0.5 + (mesh.vertices[:, 1] + 0.5) * down
+        at = x.astype(np.float64) + 1j * y.astype(np.float64)
+        return Sprite(name, texture, mesh, Skin(name, at, self.rest, self.unit, self.face))
+
+    def draw(self, pose: Pose, order: Sequence[str], size: tuple[int, int], ledge: float | None) -> Rgba:
+        """The frame, transparent but for the character. ``order`` is rearmost first."""
+        width, height = size
+        return self.draw_on(np.zeros((height, width, 4), np.uint8), pose, order, ledge)
+
+    def draw_on(self, canvas: Rgba, pose: Pose, order: Sequence[str], ledge: float | None) -> Rgba:
+        """``canvas`` with the character over what is there."""
+        for name in order:
+            sprite = self.sprites.get(name)
+            if sprite is not None:
+                self._draw_sprite(canvas, sprite, sprite.skin.places(pose), ledge)
+        return canvas
+
+    def _draw_sprite(self, canvas: Rgba, sprite: Sprite, places: Plane, ledge: float | None) -> None:
+        height, width = canvas.shape[:2]
+        # What stands in front of the driver hides trunk and legs; hands may lie on it.
+        if ledge is not None and not sprite.name.endswith("arm"):
+            height = min(height, round(ledge))
+        at = np.stack([places.real, places.imag], axis=1).astype(np.float32)
+        left, top = (max(0, int(v)) for v in np.floor(at.min(axis=0)))
+        right, bottom = (int(v) + 1 for v in np.ceil(at.max(axis=0)))
+        right, bottom = min(width, right), min(height, bottom)
+        if left >= right or top >= bottom:
+            return
+        inverse = inverse_map(sprite.mesh, at, (left, top, right - left, bottom - top))
+        over(canvas[top:bottom, left:right], sample(sprite.texture, inverse, self.device))
+
+
+def over(below: Rgba, above: Rgba) -> None:
+    """Lay ``above`` on ``below`` in place; both premultiplied."""
+    keep = cv2.merge([255 - above[..., 3]] * 4)
+    cv2.add(above, cv2.multiply(below, keep, scale=1 / 255), dst=below)
+
+
+def _grade(gains: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """A table (256, 1, 4) that multiplies light by ``gains``; alpha stays."""
+    values = np.arange(256, dtype=np.float64)
+    tables = [np.clip(values * gain ** (1 / 2.2), 0, 255) for gain in gains]
+    return np.asarray(np.rint(np.stack([*tables, values], axis=1))[:, None], np.uint8)
+
+
+def _premultiplied(rgba: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    color = np.rint(rgba[..., :3] * alpha).astype(np.uint8)
+    return np.ascontiguousarray(np.dstack([color, rgba[..., 3]]))

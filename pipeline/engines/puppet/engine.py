@@ -1,0 +1,61 @@
+"""What both puppets do: retarget once, then pose and draw frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.character import Character
+from pipeline.engines.base import Continuity, Engine, Rgba, Scene
+from pipeline.engines.puppet.draw import Puppet
+from pipeline.engines.puppet.order import drawing_order
+from pipeline.engines.puppet.retarget import Performance, retarget
+from pipeline.engines.puppet.skin import Pose, plane
+from pipeline.perception.tracks import Person
+from pipeline.spec import Span
+
+
+class PuppetEngine(Engine):
+    """Layers of a picture, skinned to the driver's skeleton."""
+
+    continuity = Continuity.INDEPENDENT
+
+    def __init__(self) -> None:
+        self.device = "cpu"
+
+    def setup(self, device: str) -> None:
+        self.device = device
+
+    def perform(self, character: Character, person: Person, span: Span, scene: Scene) -> Iterator[Rgba]:
+        performance = retarget(character, person, scene)
+        largest = float(np.percentile(performance.scale, 95)) if len(performance.scale) else 1.0
+        puppet = self.prepare(character, largest, scene)
+        for frame in range(span.start, span.stop):
+            if performance.present[frame]:
+                yield self.draw(puppet, performance, frame, scene)
+            else:
+                width, height = scene.size
+                yield np.zeros((height, width, 4), np.uint8)
+
+    def prepare(self, character: Character, scale: float, scene: Scene) -> Puppet:
+        """The character ready to be drawn in ``scene`` at about ``scale``."""
+        return Puppet(character, scale, self.device)
+
+    def draw(self, puppet: Puppet, performance: Performance, frame: int, scene: Scene) -> Rgba:
+        """One frame in which the person is present."""
+        order = drawing_order(performance, frame)
+        return puppet.draw(pose_of(performance, frame), order, scene.size, scene.ledge)
+
+
+def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
+    """One frame of a performance."""
+    return Pose(
+        points=plane(performance.points[frame]),
+        scale=float(performance.scale[frame]),
+        head=float(performance.head[frame]),
+        chest=float(performance.chest[frame]),
+        hips=float(performance.hips[frame]),
+        width=float(performance.width[frame]),
+        turn=turn,
+    )

@@ -1,0 +1,90 @@
+"""Triangles: a grid over a texture, and the inverse map of a deformed one, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+#: The inverse map is computed at every so many pixels and interpolated between: it is smooth.
+LATTICE = 4
+#: Where no triangle is: so far outside of every texture that interpolation next to it is outside too.
+_NOWHERE = -1e5
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A triangulated part of a texture."""
+
+    #: float32 (V, 2): x, y in the texture's pixels.
+    vertices: Floats
+    #: int32 (T, 3)
+    triangles: NDArray[np.int32]
+
+
+def grid_mesh(alpha: NDArray[np.uint8], step: int, margin: int) -> Mesh:
+    """A regular grid of triangles over all pixels within ``margin`` of a visible one."""
+    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    wanted = cv2.dilate(np.asarray(alpha > 0, np.uint8), kernel)
+    height, width = alpha.shape
+    rows, columns = -(-height // step), -(-width // step)
+    padded = np.zeros((rows * step, columns * step), np.uint8)
+    padded[:height, :width] = wanted
+    cells = padded.reshape(rows, step, columns, step).any(axis=(1, 3))
+    r, c = np.nonzero(cells)
+    corner = r * (columns + 1) + c
+    below = corner + columns + 1
+    both = np.stack([[corner, corner + 1, below], [corner + 1, below + 1, below]], axis=0)
+    triangles = both.transpose(2, 0, 1).reshape(-1, 3)
+    used, compact = np.unique(triangles, return_inverse=True)
+    vertices = np.stack([used % (columns + 1), used // (columns + 1)], axis=1) * step
+    return Mesh(vertices.astype(np.float32), compact.reshape(-1, 3).astype(np.int32))
+
+
+def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int]) -> Floats:
+    """For every pixel of ``box`` (left, top, width, height), where in the texture it comes from.
+
+    ``places`` (V, 2) are the vertices in the frame. float32 (height, width, 2); far outside of the
+    texture where no triangle lies. Where triangles lie on each other the later one wins.
+    """
+    left, top, width, height = box
+    columns, rows = width // LATTICE + 2, height // LATTICE + 2
+    corners = (places - np.array([left, top], np.float32))[mesh.triangles] / LATTICE
+    coarse = np.full((rows, columns, 2), _NOWHERE, np.float32)
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    least, most = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    low = np.clip(np.ceil(least - 1e-4), 0, [columns, rows]).astype(np.int64)
+    high = np.clip(np.floor(most + 1e-4), -1, [columns - 1, rows - 1]).astype(np.int64)
+    spans = np.maximum(high - low + 1, 0)
+    counts = spans[:, 0] * spans[:, 1]
+    which = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    inner = np.arange(len(which)) - first[which]
+    x = low[which, 0] + inner % np.maximum(spans[which, 0], 1)
+    y = low[which, 1] + inner // np.maximum(spans[which, 0], 1)
+    u, v = _barycentric(corners, which, x, y)
+    inside = (u >= -1e-4) & (v >= -1e-4) & (u + v <= 1 + 1e-4)
+    which, x, y, u, v = which[inside], x[inside], y[inside], u[inside, None], v[inside, None]
+    a, b, c = (mesh.vertices[mesh.triangles[which, i]] for i in range(3))
+    coarse[y, x] = a + u * (b - a) + v * (c - a)
+    enlarge = np.array([[1 / LATTICE, 0, 0], [0, 1 / LATTICE, 0]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpAffine(coarse, enlarge, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(fine, np.float32)
+
+
+def _barycentric(
+    corners: Floats, which: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    a = corners[:, 0]
+    ab, ac = corners[:, 1] - a, corners[:, 2] - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    # A triangle folded to a line covers nothing.
+    over = np.where(np.abs(area) > 1e-6, 1 / np.where(area == 0, 1, area), np.nan)[which]
+    px, py = x - a[which, 0], y - a[which, 1]
+    u = (px * ac[which, 1] - py * ac[which, 0]) * over
+    v = (py * ab[which, 0] - px * ab[which, 1]) * over
+    return u.astype(np.float32), v.astype(np.float32)

@@ -1,0 +1,409 @@
+"""The driver's movement on the character's own bones, for the whole video at once.
+
+The driver gives angles, foreshortening and the places of feet or shoulders; the character gives the
+lengths. Everything that must not differ between segments (scale, references, smoothing) is measured
+over all frames, so a frame is the same in whatever segment it is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.character import Character
+from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
+from pipeline.engines.base import Scene
+from pipeline.engines.puppet.signals import Values, ramp, smooth, switch, trusted
+from pipeline.perception.tracks import Joint, Person
+
+#: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
+_SHORTEST, _LONGEST = 0.45, 1.12
+#: Shoulders seen from the side keep this share of their width: the picture has only a front.
+_NARROWEST = 0.62
+#: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
+_USUAL = {"upper": 0.62, "fore": 0.5, "hand": 0.2, "thigh": 0.83, "shin": 0.83, "foot": 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Where every point of the character is, in every frame of the video; pixels of the frame."""
+
+    #: bool (T,)
+    present: NDArray[np.bool_]
+    #: float64 (T, 19, 2)
+    points: Values
+    #: float64 (T,): pixels of the frame to one of the character's picture.
+    scale: Values
+    #: float64 (T,): by how much the head, the shoulders and the hips are turned in the picture plane.
+    head: Values
+    chest: Values
+    hips: Values
+    #: float64 (T,): shoulders' width over what the scale alone would give.
+    width: Values
+    #: float64 (T, 2): the face's turn to the right of the picture and down, -1 to 1.
+    turn: Values
+    #: float64 (T, 2): how sure the left and right arm are behind the trunk, 0-1.
+    behind: Values
+    #: float64 (T,): positive where the left leg is nearer.
+    legs: Values
+    #: float64 (T,): how far feet stand on the driver's ground, 0-1.
+    grounded: Values
+
+
+def retarget(character: Character, person: Person, scene: Scene) -> Performance:
+    """The performance of ``person`` by ``character``."""
+    joints = _whole(person)
+    front = facing(joints).astype(np.float64)
+    reference = max(1e-3, float(np.percentile(np.abs(front), 90)))
+    away = switch(-smooth(front, 0.06 * scene.rate, scene.cuts) / reference, -0.2, 0.2)
+    turned = smooth(away.astype(np.float64), 0.05 * scene.rate, scene.cuts)
+    sides = [_Side(character, joints, scene).perform(person.present)]
+    if away.any():
+        sides.append(_Side(character, mirrored(joints), scene).perform(person.present))
+    performance = sides[0] if len(sides) == 1 else _mix(sides[0], sides[1], turned)
+    return _place(character, performance, scene)
+
+
+def _whole(person: Person) -> NDArray[np.float32]:
+    """The person's joints with absent frames filled by the nearest present one."""
+    known = np.flatnonzero(person.present)
+    if len(known) == 0:
+        return np.zeros_like(person.joints)
+    frames = np.arange(len(person.present))
+    after = np.searchsorted(known, frames).clip(0, len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(known[before] - frames) < np.abs(known[after] - frames)
+    nearest = np.where(nearer, known[before], known[after])
+    return np.asarray(np.nan_to_num(person.joints[nearest]), np.float32)
+
+
+def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
+    """Cross-fade to the mirrored reading while the driver's back is to the camera."""
+
+    def between(a: Values, b: Values) -> Values:
+        t = turned.reshape(-1, *[1] * (a.ndim - 1))
+        return (1 - t) * a + t * b
+
+    mixed = {
+        field.name: between(getattr(front, field.name), getattr(back, field.name))
+        for field in fields(Performance)
+        if field.name != "present"
+    }
+    return Performance(present=front.present, **mixed)
+
+
+class _Side:
+    """One reading of the driver: as labelled, or with left and right changed over."""
+
+    def __init__(self, character: Character, joints: NDArray[np.float32], scene: Scene) -> None:
+        self.character = character
+        self.scene = scene
+        self.joints = joints.astype(np.float64)
+        driver = points_of(joints).astype(np.float64)
+        self.at, self.depth, self.seen = driver[..., :2], driver[..., 2], driver[..., 3]
+        own = points_of(character.joints).astype(np.float64)
+        self.own, self.own_seen = own[..., :2], own[..., 3]
+        self.size = _body_size(self.at, self.seen, scene)
+        self.scale = _scale(self)
+
+    def perform(self, present: NDArray[np.bool_]) -> Performance:
+        frames = len(self.at)
+        points = np.zeros((frames, len(Point), 2))
+        chest, width = self._line(Point.LEFT_SHOULDER)
+        hips, hip_width = self._line(Point.LEFT_HIP)
+        # The hips' line is short and often hidden: it follows the shoulders as far as it is not seen.
+        sure = ramp(self.seen[:, Point.LEFT_HIP : Point.LEFT_HIP + 1].min(axis=1), 0.3, 0.7)
+        hips, hip_width = sure * hips, sure * hip_width + (1 - sure) * width
+        spine, trunk = self._spine()
+        length = np.linalg.norm(self.own[Point.NECK] - self.own[Point.PELVIS])
+        points[:, Point.NECK] = self.at[:, Point.NECK]
+        points[:, Point.PELVIS] = points[:, Point.NECK] - spine * (self.scale * trunk * length)[:, None]
+        for base, middle, angle, share in (
+            (Point.LEFT_SHOULDER, Point.NECK, chest, width),
+            (Point.LEFT_HIP, Point.PELVIS, hips, hip_width),
+        ):
+            for point in (base, base + SIDE):
+                offset = self.own[point] - self.own[middle]
+                points[:, point] = points[:, middle] + _turned(offset, angle) * (self.scale * share)[:, None]
+        for chain, names in ((ARM, ("upper", "fore", "hand")), (LEG, ("thigh", "shin", "foot"))):
+            for side in (0, SIDE):
+                for start, stop, name in zip(chain[:-1], chain[1:], names, strict=True):
+                    step = self._bone(start + side, stop + side, name)
+                    points[:, stop + side] = points[:, start + side] + step
+        points += self._root(points)[:, None]
+        roll = self._roll()
+        points[:, Point.HEAD] = points[:, Point.NECK] + self._head_reach(roll)
+        return Performance(
+            present=present,
+            points=points,
+            scale=self.scale,
+            head=roll,
+            chest=chest,
+            hips=hips,
+            width=width,
+            turn=self._turn(),
+            behind=self._behind(),
+            legs=smooth(self.depth[:, Point.RIGHT_KNEE] - self.depth[:, Point.LEFT_KNEE], 4, self.scene.cuts),
+            grounded=self._grounded(),
+        )
+
+    def _trust(self, *points: int) -> Values:
+        return ramp(self.seen[:, list(points)].min(axis=1), 0.15, 0.5)
+
+    def _steady(self, values: Values, trust: Values, default: Values) -> Values:
+        return trusted(values, trust, 0.15 * self.scene.rate, default, self.scene.cuts)
+
+    def _line(self, left: int) -> tuple[Values, Values]:
+        """Turn of the line between a pair, and its width over its reference."""
+        across = self.at[:, left] - self.at[:, left + SIDE]
+        reference = max(1e-3, float(np.percentile(np.abs(across[:, 0]) / self.size, 85)))
+        share = np.hypot(across[:, 0], across[:, 1]) / (self.size * reference)
+        # From the side the line is too short to have a direction of its own.
+        level = np.arctan2(across[:, 1], np.maximum(across[:, 0], 0.6 * reference * self.size))
+        own = self.own[left] - self.own[left + SIDE]
+        own_level = np.arctan2(own[1], max(own[0], 1e-3))
+        turn = np.clip(level - own_level, -0.7, 0.7)
+        return turn, np.clip(share, _NARROWEST, 1.08)
+
+    def _spine(self) -> tuple[Values, Values]:
+        """Direction from pelvis to neck (T, 2), and its length over its reference."""
+        up = self.at[:, Point.NECK] - self.at[:, Point.PELVIS]
+        length = np.linalg.norm(up, axis=1)
+        sure = ramp(self.seen[:, Point.PELVIS], 0.1, 0.4)
+        reference = float(np.percentile(length / self.size, 80))
+        share = np.clip(length / (self.size * max(reference, 1e-3)), 0.72, 1.08)
+        unit = up / np.maximum(length, 1e-6)[:, None]
+        rest = (self.own[Point.NECK] - self.own[Point.PELVIS]).astype(np.float64)
+        rest /= max(float(np.linalg.norm(rest)), 1e-6)
+        unit = sure[:, None] * unit + (1 - sure[:, None]) * rest
+        return unit / np.linalg.norm(unit, axis=1, keepdims=True), sure * share + (1 - sure)
+
+    def _bone(self, start: int, stop: int, name: str) -> Values:
+        """One bone of the character as the driver holds it, (T, 2)."""
+        step = self.at[:, stop] - self.at[:, start]
+        length = np.linalg.norm(step, axis=1)
+        twin = (start + SIDE, stop + SIDE) if start < Point.RIGHT_SHOULDER else (start - SIDE, stop - SIDE)
+        rest = self.own[stop] - self.own[start]
+        direction = step / np.maximum(length, 1e-6)[:, None]
+        # A bone that points at the camera has hardly a direction: what the frames around say counts more.
+        reference = self._reference((start, stop), twin, name)
+        share = length / (self.size * reference)
+        trust = self._trust(start, stop) * ramp(share, 0.05, 0.25)
+        resting = rest / max(float(np.linalg.norm(rest)), 1e-6)
+        direction = self._steady(direction, trust, resting)
+        direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6)
+        share = self._steady(np.clip(share, _SHORTEST, _LONGEST), trust, np.array(0.95))
+        if name in ("hand", "foot"):
+            direction = self._tip(direction, start, stop)
+            return np.asarray(direction * (self.scale * np.linalg.norm(rest))[:, None], np.float64)
+        own = self._own_length((start, stop), twin)
+        return np.asarray(direction * (self.scale * own * share)[:, None], np.float64)
+
+    def _tip(self, direction: Values, start: int, stop: int) -> Values:
+        """Hands and feet turn with their limb, and by a limited part of their own bend."""
+        limb = start - 1
+        before = self.at[:, start] - self.at[:, limb]
+        own_before = self.own[start] - self.own[limb]
+        own = self.own[stop] - self.own[start]
+        bend = _angle(direction) - np.arctan2(before[:, 1], before[:, 0])
+        own_bend = np.arctan2(own[1], own[0]) - np.arctan2(own_before[1], own_before[0])
+        trust = self._trust(start, stop, limb)
+        unit = own / max(float(np.linalg.norm(own)), 1e-6)
+        if start in (Point.LEFT_ANKLE, Point.RIGHT_ANKLE):
+            # A foot stays nearly flat on the ground while the shin leans over it.
+            return _turned(unit, 0.35 * self._limb_turn(limb, start))
+        extra = np.clip(_wrapped(bend - own_bend), -0.7, 0.7)
+        extra = smooth(self._steady(extra, trust, np.array(0.0)), 0.05 * self.scene.rate, self.scene.cuts)
+        return _turned(unit, self._limb_turn(limb, start) + extra)
+
+    def _limb_turn(self, start: int, stop: int) -> Values:
+        step, own = self.at[:, stop] - self.at[:, start], self.own[stop] - self.own[start]
+        turn = _wrapped(_angle(step) - np.arctan2(own[1], own[0]))
+        trust = self._trust(start, stop)
+        pair = self._steady(np.stack([np.cos(turn), np.sin(turn)], axis=1), trust, np.array([1.0, 0.0]))
+        return np.arctan2(pair[:, 1], pair[:, 0])
+
+    def _reference(self, bone: tuple[int, int], twin: tuple[int, int], name: str) -> float:
+        """The bone's whole length over the body's size; paired limbs share it."""
+        longest = 0.0
+        for start, stop in (bone, twin):
+            seen = self._trust(start, stop) > 0.5
+            if seen.any():
+                length = np.linalg.norm(self.at[seen, stop] - self.at[seen, start], axis=1)
+                longest = max(longest, float(np.percentile(length / self.size[seen], 90)))
+        # Arms that point at the camera throughout never show their whole length.
+        return max(longest, 0.7 * _USUAL[name])
+
+    def _own_length(self, bone: tuple[int, int], twin: tuple[int, int]) -> float:
+        """The character's bone in its picture's pixels; of a pair the longer: one may be foreshortened."""
+        lengths = [float(np.linalg.norm(self.own[b] - self.own[a])) for a, b in (bone, twin)]
+        seen = [min(self.own_seen[a], self.own_seen[b]) > 0.3 for a, b in (bone, twin)]
+        own = max([length for length, ok in zip(lengths, seen, strict=True) if ok], default=lengths[0])
+        return float(np.clip(own, lengths[0], 1.25 * lengths[0]))
+
+    def _roll(self) -> Values:
+        """Turn of the head in the picture plane against the character's own."""
+        level = self.joints[:, Joint.LEFT_EYE, :2] - self.joints[:, Joint.RIGHT_EYE, :2]
+        own = self.character.joints[Joint.LEFT_EYE, :2] - self.character.joints[Joint.RIGHT_EYE, :2]
+        span = np.linalg.norm(level, axis=1)
+        reference = max(1e-3, float(np.percentile(span / self.size, 85))) * self.size
+        angle = np.arctan2(level[:, 1], np.maximum(level[:, 0], 0.5 * reference))
+        turn = np.clip(angle - np.arctan2(own[1], max(float(own[0]), 1e-3)), -0.7, 0.7)
+        trust = ramp(level[:, 0] / reference, 0.1, 0.4)
+        lean = self._spine()[0]
+        default = np.arctan2(lean[:, 0], -lean[:, 1])
+        steady = trusted(turn, trust, 0.2 * self.scene.rate, 0.5 * default, self.scene.cuts)
+        return smooth(steady, 0.03 * self.scene.rate, self.scene.cuts)
+
+    def _head_reach(self, roll: Values) -> Values:
+        """From neck to head, (T, 2): the driver's direction and nod on the character's own neck."""
+        reach = self.at[:, Point.HEAD] - self.at[:, Point.NECK]
+        length = np.linalg.norm(reach, axis=1)
+        share = length / (self.size * max(1e-3, float(np.median(length / self.size))))
+        own = self.own[Point.HEAD] - self.own[Point.NECK]
+        own_lean = np.arctan2(own[0], -own[1])
+        lean = np.arctan2(reach[:, 0], -reach[:, 1])
+        usual = float(np.median(lean - roll))
+        turn = np.clip(lean - own_lean - 0.5 * usual, -0.6, 0.6)
+        length_now = self.scale * np.clip(share, 0.88, 1.1)
+        return np.asarray(_turned(own, turn) * length_now[:, None], np.float64)
+
+    def _turn(self) -> Values:
+        """Yaw and pitch of the face from where nose and mouth are between eyes and ears."""
+        driver = _face_turn(self.joints)
+        own = _face_turn(self.character.joints[None].astype(np.float64))[0]
+        usual_pitch = float(np.median(driver[:, 1]))
+        turn = driver - np.array([own[0], usual_pitch])
+        return np.clip(smooth(turn, 0.06 * self.scene.rate, self.scene.cuts), -1, 1)
+
+    def _behind(self) -> Values:
+        """How far behind the trunk each arm's lower half is, 0-1; arms are in front unless that is clear."""
+        out = np.zeros((len(self.at), 2))
+        trunk = self.depth[:, [Point.NECK, Point.PELVIS]].max(axis=1)
+        for i, side in enumerate((0, SIDE)):
+            wrist = np.minimum(self.depth[:, Point.LEFT_WRIST + side], self.depth[:, Point.LEFT_ELBOW + side])
+            away = (wrist - trunk) / np.maximum(self.size, 1e-3)
+            out[:, i] = smooth(switch(smooth(away, 3, self.scene.cuts), 0.15, 0.4) * 1.0, 1, self.scene.cuts)
+        return out
+
+    def _root(self, points: Values) -> Values:
+        """By how much the body must move so that its feet stand where the driver's do, (T, 2)."""
+        feet = [Point.LEFT_ANKLE, Point.RIGHT_ANKLE]
+        driver = self.at[:, feet]
+        # The lower foot carries the weight: it decides, and two at the same height share.
+        load = np.exp(
+            (driver[..., 1] - driver[..., 1].max(axis=1, keepdims=True)) / (0.06 * self.size[:, None])
+        )
+        load /= load.sum(axis=1, keepdims=True)
+        move = ((driver - points[:, feet]) * load[..., None]).sum(axis=1)
+        return np.asarray(move * self._grounded()[:, None], np.float64)
+
+    def _grounded(self) -> Values:
+        """How sure the driver's feet are in the frame, 0-1 (T,), slowly changing."""
+        if not self.character.has_legs:
+            return np.zeros(len(self.at))
+        inside = self.at[:, [Point.LEFT_ANKLE, Point.RIGHT_ANKLE], 1].max(axis=1) < 1.02 * self.scene.size[1]
+        seen = ramp(self.seen[:, [Point.LEFT_ANKLE, Point.RIGHT_ANKLE]].max(axis=1), 0.3, 0.6) * inside
+        return smooth(seen, 0.3 * self.scene.rate, self.scene.cuts)
+
+
+def _place(character: Character, performance: Performance, scene: Scene) -> Performance:
+    """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
+
+    It is enlarged around its head until it does in nearly all frames, then lowered.
+    """
+    if character.cut is None or not performance.present.any():
+        return performance
+    bottom = scene.size[1] if scene.ledge is None else scene.ledge
+    points, scale = performance.points, performance.scale
+    head, neck = points[:, Point.HEAD], points[:, Point.NECK]
+    own_neck = float(points_of(character.joints)[Point.NECK, 1])
+    # The layers go on below the cut by a third of the picture; a leaning body needs a tenth of it.
+    below = scale * (character.cut + 0.25 * character.size[1] - own_neck)
+    present = performance.present
+    wanted = (bottom - head[:, 1]) / np.maximum(neck[:, 1] + below - head[:, 1], 1.0)
+    factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, 1.8))
+    points = head[:, None] + factor * (points - head[:, None])
+    lowest = points[:, Point.NECK, 1] + factor * below
+    drop = max(0.0, float(np.percentile(bottom - lowest[present], 98)))
+    return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
+
+
+def _body_size(at: Values, seen: Values, scene: Scene) -> Values:
+    """The driver's size in every frame, in lengths of the trunk; slowly changing.
+
+    Each length tells the size where it is not foreshortened: so the largest of them does.
+    """
+    shoulders = np.linalg.norm(at[:, Point.LEFT_SHOULDER] - at[:, Point.RIGHT_SHOULDER], axis=1)
+    trunk = np.linalg.norm(at[:, Point.NECK] - at[:, Point.PELVIS], axis=1)
+    head = np.linalg.norm(at[:, Point.HEAD] - at[:, Point.NECK], axis=1)
+    hips = float(np.median(seen[:, Point.PELVIS])) > 0.3
+    lengths = [shoulders, head, trunk] if hips else [shoulders, head]
+    usual = [max(1e-3, float(np.percentile(length, 85))) for length in lengths]
+    largest = np.max([length / top for length, top in zip(lengths, usual, strict=True)], axis=0)
+    unit = usual[2] if hips else 1.25 * usual[0]
+    return np.maximum(unit * smooth(largest, 0.8 * scene.rate, scene.cuts), 1.0)
+
+
+def _scale(side: _Side) -> Values:
+    """Pixels of the frame to one of the picture: by the longest part of the body that both show."""
+
+    def of_driver(a: int, b: int) -> float:
+        return float(np.percentile(np.linalg.norm(side.at[:, a] - side.at[:, b], axis=1) / side.size, 75))
+
+    def of_character(a: int, b: int) -> float:
+        return max(1.0, float(np.linalg.norm(side.own[a] - side.own[b])))
+
+    def ratio(a: int, b: int) -> float:
+        return of_driver(a, b) / of_character(a, b)
+
+    feet = (Point.LEFT_ANKLE, Point.RIGHT_ANKLE)
+    standing = side.character.has_legs and (side.seen[:, list(feet)].max(axis=1) > 0.5).mean() > 0.3
+    if standing:
+        factor = float(np.mean([ratio(Point.HEAD, foot) for foot in feet]))
+    elif _shows_hips(side):
+        factor = 0.6 * ratio(Point.HEAD, Point.PELVIS) + 0.4 * ratio(
+            Point.LEFT_SHOULDER, Point.RIGHT_SHOULDER
+        )
+    else:
+        factor = float(
+            np.sqrt(ratio(Point.HEAD, Point.NECK) * ratio(Point.LEFT_SHOULDER, Point.RIGHT_SHOULDER))
+        )
+    return np.asarray(side.size * factor, np.float64)
+
+
+def _shows_hips(side: _Side) -> bool:
+    inside = float(side.own[Point.PELVIS, 1]) < side.character.size[1]
+    driver = float(np.median(side.seen[:, Point.PELVIS])) > 0.4
+    return bool(inside and driver and side.own_seen[Point.PELVIS] > 0.4)
+
+
+def _face_turn(joints: Values) -> Values:
+    """(T, 2): where the nose is between the ears, to the right and down, over the head's depth."""
+    ears = joints[:, [Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
+    eyes = joints[:, [Joint.LEFT_EYE, Joint.RIGHT_EYE], :2]
+    level = eyes[:, 0] - eyes[:, 1]
+    angle = np.arctan2(level[:, 1], np.maximum(np.abs(level[:, 0]), 1e-3))
+    offset = joints[:, Joint.NOSE, :2] - ears.mean(axis=1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    across = cos * offset[:, 0] + sin * offset[:, 1]
+    down = cos * offset[:, 1] - sin * offset[:, 0]
+    apart = np.linalg.norm(ears[:, 0] - ears[:, 1], axis=1)
+    depth = np.maximum(np.hypot(apart, 1.2 * across), 1e-3)
+    return np.stack([across / depth, down / depth], axis=1)
+
+
+def _angle(vectors: Values) -> Values:
+    return np.asarray(np.arctan2(vectors[..., 1], vectors[..., 0]), np.float64)
+
+
+def _wrapped(angles: Values) -> Values:
+    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi, np.float64)
+
+
+def _turned(vector: Values, angles: Values) -> Values:
+    """One vector turned by each of ``angles``, (T, 2)."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([cos * vector[0] - sin * vector[1], sin * vector[0] + cos * vector[1]], axis=-1)

@@ -1,0 +1,55 @@
+"""``V4_Preview`` without weights: skinned limbs, a head that turns, the scene's light, contact shadows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.character import Character
+from pipeline.engines.base import Rgba, Scene
+from pipeline.engines.puppet.draw import Puppet
+from pipeline.engines.puppet.engine import PuppetEngine, pose_of
+from pipeline.engines.puppet.ground import lay_shadows
+from pipeline.engines.puppet.order import drawing_order
+from pipeline.engines.puppet.retarget import Performance
+
+#: How far the character's light goes towards the scene's: of its brightness, and of its tint.
+_BRIGHTNESS, _TINT = 0.22, 0.3
+#: A light that is changed more than this makes another character of it.
+_DARKEST, _BRIGHTEST = 0.6, 1.35
+
+
+class PuppetV4(PuppetEngine):
+    """Like ``PuppetV3``, with a face that turns, and set into its scene."""
+
+    name = "puppet_v4"
+    version = "1"
+
+    def prepare(self, character: Character, scale: float, scene: Scene) -> Puppet:
+        gains = None if scene.light is None else _gains(character, scene.light)
+        return Puppet(character, scale, self.device, gains)
+
+    def draw(self, puppet: Puppet, performance: Performance, frame: int, scene: Scene) -> Rgba:
+        across, down = (float(v) for v in performance.turn[frame])
+        pose = pose_of(performance, frame, complex(across, down))
+        width, height = scene.size
+        canvas = np.zeros((height, width, 4), np.uint8)
+        grounded = float(performance.grounded[frame])
+        if scene.shadows and grounded > 0.05:
+            lay_shadows(canvas, pose, puppet.unit, grounded)
+        return puppet.draw_on(canvas, pose, drawing_order(performance, frame), scene.ledge)
+
+
+def _gains(character: Character, light: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Factors on the character's linear colours that bring it part of the way to the scene's light."""
+    total, weight = np.zeros(3), 1e-6
+    for layer in character.layers:
+        alpha = layer.rgba[..., 3:].astype(np.float64) / 255
+        total += ((layer.rgba[..., :3] / 255.0) ** 2.2 * alpha).sum(axis=(0, 1))
+        weight += float(alpha.sum())
+    own = np.maximum(total / weight, 0.01)
+    scene = np.maximum(np.array(light), 0.01)
+    brightness = (scene.mean() / own.mean()) ** _BRIGHTNESS
+    # Only the scene's tint counts: a red coat is no red light.
+    tint = (scene / scene.mean()) ** _TINT
+    red, green, blue = (float(v) for v in np.clip(brightness * tint, _DARKEST, _BRIGHTEST))
+    return red, green, blue
