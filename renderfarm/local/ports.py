@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Container
 
 
-def free_port(preferred: int = 0) -> int:
-    """``preferred`` if nobody listens there, else any free port of 127.0.0.1."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+def free_port(preferred: int = 0, taken: Container[int] = ()) -> int:
+    """``preferred`` if nobody listens there, else any free port of 127.0.0.1; never one of ``taken``."""
+    if preferred and preferred not in taken and not answers(preferred) and _can_bind(preferred):
+        return preferred
+    for _ in range(50):
+        port = _can_bind(0)
+        if port and port not in taken:
+            return port
     raise OSError("no free port on 127.0.0.1")
 
 
@@ -36,3 +35,14 @@ def wait_for(port: int, seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def _can_bind(port: int) -> int:
+    """The port, once it could be bound; 0 when it could not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,8 @@ from urllib.parse import quote
 
 _USER = "nobody"
 _DATABASE = "renderfarm"
+#: What root cannot keep in its own folders, since PostgreSQL's user may not pass them.
+_SHELTER = Path("/var/lib/renderfarm")
 
 
 class PostgresError(Exception):
@@ -49,6 +52,7 @@ class Postgres:
             "max_connections": "200",
             "shared_buffers": "64MB",
             "log_min_messages": "warning",
+            "log_checkpoints": "off",
         }
         flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return [str(self.bin / "postgres"), "-D", str(self.data), *flags]
@@ -65,19 +69,20 @@ def prepare(folder: Path) -> Postgres:
     Raises ``PostgresError`` where there are no binaries or ``initdb`` fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bin_dir, data = _binaries(), folder / "postgres"
-    if os.geteuid() == 0:
-        shelter = (
-            Path("/var/lib/renderfarm") / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-        )
-        if not _reachable(folder):
-            data = shelter / "postgres"
-        if not _reachable(bin_dir):
-            bin_dir = _copy_binaries(bin_dir, shelter / "pginstall")
+    bin_dir, data = _binaries(), data_folder(folder)
+    if os.geteuid() == 0 and not _reachable(bin_dir):
+        bin_dir = _copy_binaries(bin_dir)
     password_file = folder / "postgres.password"
     if not ((data / "PG_VERSION").exists() and password_file.exists()):
         _init(bin_dir, data, password_file)
     return Postgres(data, bin_dir, password_file.read_text().strip())
+
+
+def data_folder(folder: Path) -> Path:
+    """Where the cluster of ``folder`` lies: in it, unless PostgreSQL's user may not pass there."""
+    if os.geteuid() == 0 and not _reachable(folder):
+        return _SHELTER / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return folder / "postgres"
 
 
 def create_database(url: str, name: str = _DATABASE) -> None:
@@ -89,6 +94,21 @@ def create_database(url: str, name: str = _DATABASE) -> None:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if not found:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def wait_ready(url: str, seconds: float) -> None:
+    """Wait until the server takes connections, which is later than that its port answers."""
+    import psycopg
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _binaries() -> Path:
@@ -112,22 +132,38 @@ def _reachable(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in [resolved, *resolved.parents])
 
 
-def _copy_binaries(source: Path, target: Path) -> Path:
-    if not (target / "bin" / "postgres").exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            copied = Path(scratch) / "pginstall"
-            shutil.copytree(source.parent, copied, symlinks=True)
-            libraries = source.parent.parent.parent / "pgserver.libs"
-            if libraries.exists():  # what the wheel's repair put beside it, found by a relative path
-                shutil.copytree(libraries, Path(scratch) / "pgserver.libs")
-            copied.chmod(0o755)
-            copied.rename(target)
-    return target / "bin"
+def _copy_binaries(source: Path) -> Path:
+    """The wheel's binaries where everybody may run them; one copy serves every farm of the machine."""
+    postgres = (source / "postgres").stat()
+    target = _SHELTER / f"pgserver-{postgres.st_size:x}-{int(postgres.st_mtime):x}"
+    copied = target / "pgserver" / "pginstall" / "bin"
+    if not copied.exists():
+        packages = source.parents[2]
+        _make_shelter()
+        with tempfile.TemporaryDirectory(dir=_SHELTER) as scratch:
+            fresh = Path(scratch) / "fresh"
+            # The binaries find pgserver.libs by its place beside their package.
+            for name in ("pgserver/pginstall", "pgserver.libs"):
+                if (packages / name).exists():
+                    shutil.copytree(packages / name, fresh / name, symlinks=True)
+            for folder in (fresh, fresh / "pgserver"):
+                folder.chmod(0o755)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if not copied.exists():  # else another farm was quicker
+                    raise
+    return copied
+
+
+def _make_shelter() -> None:
+    _SHELTER.mkdir(parents=True, exist_ok=True)
+    _SHELTER.chmod(0o755)  # whatever our umask says
 
 
 def _init(bin_dir: Path, data: Path, password_file: Path) -> None:
-    data.parent.mkdir(parents=True, exist_ok=True)
+    if data.parent == _SHELTER:
+        _make_shelter()
     shutil.rmtree(data, ignore_errors=True)  # an initdb that died half way
     data.mkdir(mode=0o700)
     password = secrets.token_urlsafe(24)

@@ -1,0 +1,124 @@
+"""What the commands share: where the farm is, how to reach it, how to print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renderfarm.local.errors import StackError
+from renderfarm.local.home import Home
+from renderfarm.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from renderfarm.client import Client
+    from renderfarm.models import Account
+
+#: The checkout: samples, tests, pyproject.toml.
+ROOT = Path(__file__).resolve().parents[2]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def home() -> Home:
+    """This machine's farm folder."""
+    return Home.find(os.environ)
+
+
+def settings() -> Settings:
+    """The settings of the environment when it names a database, else of the farm that runs here."""
+    if os.environ.get("DATABASE_URL"):
+        return Settings.from_env()
+    from renderfarm.local.programs import environment
+    from renderfarm.local.stack import Stack
+
+    folder = home()
+    state = Stack(folder, os.environ).running()
+    if state is None:
+        raise StackError("The farm is not running.", "Start it with `farm up`, or set DATABASE_URL.")
+    return Settings.from_env(environment(folder, state, os.environ))
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One transaction on the farm's database."""
+    from sqlalchemy.exc import OperationalError
+
+    from renderfarm.db import Database
+
+    database = Database(settings().database_url, pool_size=1)
+    try:
+        with database.begin() as session:
+            yield session
+    except OperationalError as error:
+        raise StackError(f"The database does not answer: {error.orig}", "See `farm status`.") from error
+    finally:
+        database.close()
+
+
+def account_named(session: Session, name: str) -> Account:
+    """The account; raises ``StackError`` when there is none."""
+    from renderfarm.accounts import find_account
+
+    account = find_account(session, name)
+    if account is None:
+        raise StackError(f"There is no account {name!r}.", f"Make it with `farm accounts create {name}`.")
+    return account
+
+
+def client(url: str = "") -> Client:
+    """The way to the API: ``FARM_API_URL`` and ``FARM_API_KEY``, else the farm of this machine."""
+    from renderfarm.client import Client
+    from renderfarm.local.state import API_PORT, State
+
+    folder = home()
+    state = State.load(folder.state)
+    local = state.api_url if state else f"http://127.0.0.1:{API_PORT}"
+    key = os.environ.get("FARM_API_KEY", "")
+    if not key and folder.key.exists():
+        key = folder.key.read_text().strip()
+    return Client(url or os.environ.get("FARM_API_URL") or local, key)
+
+
+def emit(data: object, as_json: bool, show: Callable[[], None]) -> None:
+    """Print ``data`` as JSON, or what ``show`` prints for people."""
+    if as_json:
+        click.echo(json.dumps(data, indent=2, default=_plain))
+    else:
+        show()
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows; a column's heading is its name."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+    # Where nobody looks, lines are not broken: the next command in the pipe reads them.
+    Console(width=None if sys.stdout.isatty() else 200).print(drawn)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

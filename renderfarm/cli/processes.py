@@ -1,0 +1,55 @@
+"""``farm migrate``, ``farm dispatcher``, ``farm exporter``: the farm's own processes, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+import click
+
+from renderfarm.cli.common import settings
+from renderfarm.settings import Settings, SettingsError
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest tables."""
+    from renderfarm.migrate import migrate as run
+
+    run(settings().database_url)
+    click.echo("the database is up to date")
+
+
+@click.command()
+def dispatcher() -> None:
+    """Admit and publish work, and sweep up after lost workers, until SIGTERM."""
+    from renderfarm.db import Database
+    from renderfarm.dispatch import Dispatcher, celery_publisher
+    from renderfarm.storage import open_storage
+
+    ours = _for_a_process()
+    if not ours.redis_url:
+        raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = Database(ours.database_url)
+    try:
+        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(stop)
+    finally:
+        database.close()
+
+
+@click.command()
+def exporter() -> None:
+    """Show the metrics of the queue and the ledger on FARM_METRICS_PORT, until SIGTERM."""
+    from renderfarm.metrics import run_exporter
+
+    run_exporter(_for_a_process())
+
+
+def _for_a_process() -> Settings:
+    ours = settings()
+    logging.basicConfig(level=ours.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    return ours

@@ -1,0 +1,134 @@
+"""``farm render`` and ``farm demo``: a picture and a video in, the performance out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.spec import Background, Model
+from renderfarm.cli.common import ROOT, client, home
+from renderfarm.client import ClientError, error_of
+from renderfarm.local.errors import StackError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from renderfarm.client import Client
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("picture", type=_file)
+@click.argument("video", type=_file)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
+)
+@click.option(
+    "--background", type=click.Choice([b.value for b in Background]), default="original", show_default=True
+)
+@click.option("--bg-color", default="0,255,0", show_default=True, help="R,G,B for a solid background.")
+def render(picture: Path, video: Path, output: Path, model: str, background: str, bg_color: str) -> None:
+    """Let the character of PICTURE perform VIDEO, on the farm.
+
+    A transparent background also writes the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
+    """
+    fields = {"model": model, "background_mode": background, "bg_color": bg_color}
+    with client() as api:
+        files = run(api, picture, video, output, fields)
+    for path in files:
+        click.echo(path)
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the farm running.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: .farm/demo.mp4"
+)
+def demo(keep: bool, output: Path | None) -> None:
+    """Render the sample, on a running farm or on one started for it."""
+    from renderfarm.local.interrupts import Interrupts
+    from renderfarm.local.stack import Stack
+
+    picture, video = ROOT / "samples" / "character.png", ROOT / "samples" / "driver.mp4"
+    if not (picture.exists() and video.exists()):
+        raise StackError("The samples are not here.", "Run it in a checkout of the farm.")
+    target = output or home().root / "demo.mp4"
+    began = time.monotonic()
+    stack = Stack(home(), os.environ)
+    with Interrupts() as interrupts:
+        try:
+            state = stack.start(interrupts, say=lambda text: click.echo(f"{text} ...", err=True))
+            with client(state.api_url) as api:
+                (path,) = run(api, picture, video, target, {})
+            kept = keep or not stack.owned
+        except BaseException:
+            if stack.owned:
+                click.echo("stopping the farm ...", err=True)
+                stack.stop(interrupts.hurried)
+            raise
+        if not kept:
+            stack.stop(interrupts.hurried)
+    click.echo(f"done in {time.monotonic() - began:.0f} s", err=True)
+    click.echo(path.resolve())
+    if kept:
+        click.echo(state.api_url)
+
+
+def run(api: Client, picture: Path, video: Path, output: Path, fields: dict[str, str]) -> list[Path]:
+    """Send the job, show how far it is, fetch what it made; answers the files. Ctrl-C cancels the job."""
+    job_id = api.submit(picture, video, fields)["job_id"]
+    click.echo(job_id, err=True)
+    try:
+        job = _watch(api, job_id)
+    except KeyboardInterrupt:
+        _cancel(api, job_id)
+        raise
+    if (error := error_of(job)) is not None:
+        raise error
+    for note in job["notes"]:
+        click.echo(note, err=True)
+    wanted = {output: job["cdn_url"], output.with_suffix(".mask.mp4"): job["mask_cdn_url"]}
+    files = [(path, url) for path, url in wanted.items() if url]
+    for path, url in files:
+        api.download(url, path)
+    return [path for path, _ in files]
+
+
+def _watch(api: Client, job_id: str) -> dict[str, Any]:
+    """Follow the job with a bar on stderr; answers it as it ended."""
+    job: dict[str, Any] = {}
+    with _bar() as bar:
+        task = bar.add_task("queued", total=100)
+        for job in api.follow(job_id):
+            progress = job["progress"]
+            place = f" (place {job['queue_position']})" if job["queue_position"] else ""
+            stage = progress["stage"] if job["status"] == "processing" else f"{job['status']}{place}"
+            bar.update(task, description=stage, completed=progress["pct"])
+    return job
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield bar
+
+
+def _cancel(api: Client, job_id: str) -> None:
+    try:
+        api.cancel(job_id)
+    except ClientError as error:
+        click.echo(f"{job_id} was not cancelled: {error}", err=True)
+    else:
+        click.echo(f"Cancelled {job_id}; its credits were given back.", err=True)
