@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ TASK = "render.unit"
 SLACK = 2
 #: Names the admission among a server's advisory locks.
 _LOCK = 0x61646D74
+#: Seconds between looks at whether to stop, while nothing is heard.
+_HEARING = 0.25
 
 #: Sends the message for a unit (its id) to a queue; may raise anything.
 Publish = Callable[[str, str], None]
@@ -146,14 +149,16 @@ class Bell:
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Return at the next notice, or after ``seconds``, with or without PostgreSQL."""
+        """Return at the next notice or the stop, or after ``seconds``, with or without PostgreSQL."""
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
                 self._connection.execute(f"LISTEN {jobs.CHANNEL}")
                 return  # what was announced before is heard by nobody: look for it
-            for _ in self._connection.notifies(timeout=seconds, stop_after=1):
-                pass
+            deadline = time.monotonic() + seconds
+            while (left := deadline - time.monotonic()) > 0 and not stop.is_set():
+                if any(self._connection.notifies(timeout=min(left, _HEARING), stop_after=1)):
+                    return
         except psycopg.Error as error:
             log.warning("not listening, the clock has to do: %s", str(error).strip())
             self.close()

@@ -29,10 +29,11 @@ def guard(source: str | Path) -> tuple[str, dict[str, str | None]]:
     """The address and the input options with which ffmpeg opens ``source`` and nothing else."""
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         protocols, address = "http,https,tcp,tls", source
+        waits = {"rw_timeout": "30000000"}  # microseconds without a byte
     else:
         # The prefix keeps a file's name from being read as an option or as another protocol.
-        protocols, address = "file", f"file:{Path(source).absolute()}"
-    return address, {"protocol_whitelist": protocols, "format_whitelist": DEMUXERS}
+        protocols, address, waits = "file", f"file:{Path(source).absolute()}", {}
+    return address, {"protocol_whitelist": protocols, "format_whitelist": DEMUXERS, **waits}
 
 
 def flags(options: dict[str, str | None]) -> list[str]:

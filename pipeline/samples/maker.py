@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -108,17 +109,16 @@ def make_driver(path: Path, scene: Scene, mask: Path | None = None) -> Truth:
     wide = room(scene.width + 2 * _margin(scene), scene.height)
     joints: list[list[tuple[float, float]]] = []
     silent = path.with_name(f".{path.name}.silent.mp4") if scene.sound else path
-    masks = GrayWriter(mask, scene.width, scene.height, scene.rate) if mask else None
-    with VideoWriter(silent, scene.width, scene.height, scene.rate, crf=scene.crf) as video:
+    with ExitStack() as stack:
+        video = stack.enter_context(VideoWriter(silent, scene.width, scene.height, scene.rate, crf=scene.crf))
+        masks = GrayWriter(mask, scene.width, scene.height, scene.rate) if mask else None
         if masks:
-            masks.__enter__()
+            stack.enter_context(masks)
         for frame, matte, at in _frames(scene, wide):
             video.write(frame)
-            joints.append(at)
             if masks:
                 masks.write(matte)
-        if masks:
-            masks.__exit__(None, None, None)
+            joints.append(at)
     if scene.sound:
         lay_samples(silent, music(scene.seconds), SAMPLE_RATE, path)
         silent.unlink()

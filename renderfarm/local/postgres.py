@@ -167,7 +167,8 @@ def _init(bin_dir: Path, data: Path, password_file: Path) -> None:
     shutil.rmtree(data, ignore_errors=True)  # an initdb that died half way
     data.mkdir(mode=0o700)
     password = secrets.token_urlsafe(24)
-    handed_over = data.parent / f"initdb-{secrets.token_hex(4)}.password"
+    handed_over = data.with_suffix(".initdb")
+    handed_over.unlink(missing_ok=True)
     handed_over.touch(mode=0o600)
     handed_over.write_text(password)
     user: dict[str, object] = {}
