@@ -211,7 +211,7 @@ def dispatching(farm: Farm, publish: dispatch.Publish, tmp_path: Path) -> Iterat
 def test_a_notice_wakes_the_dispatcher_long_before_the_clock(farm: Farm, tmp_path: Path) -> None:
     outbox = Outbox()
     account = farm.account()
-    slow = farm.with_settings(sweep_seconds=3.0)
+    slow = farm.with_settings(sweep_seconds=60.0)
     with dispatching(slow, outbox, tmp_path):
         listening = "SELECT 1 FROM pg_stat_activity WHERE query = 'LISTEN farm_work' AND state = 'idle'"
         with psycopg.connect(farm.database.url, autocommit=True) as connection:
@@ -223,7 +223,7 @@ def test_a_notice_wakes_the_dispatcher_long_before_the_clock(farm: Farm, tmp_pat
         started = time.monotonic()
         job = farm.submit(account)
         until(lambda: len(outbox.sent) == 2)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 10
     assert sorted(outbox.sent) == [(f"{job}:analyse:0", "v4"), (f"{job}:reference:0", "v4")]
 
 

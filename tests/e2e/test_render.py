@@ -1,0 +1,228 @@
+"""A user's renders, through HTTP and every real part, opened and judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+
+from pipeline.samples.backdrop import room
+from tests.e2e import judge
+from tests.e2e.conftest import SAMPLES, RunningFarm
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+MODELS = ("V3_Preview", "V4_Preview")
+BACKGROUNDS = ("original", "solid", "transparent")
+COLOR = (200, 30, 120)
+#: The sample's own size, rate and length.
+SIZE, RATE, FRAMES = (1280, 720), Fraction(30), 180
+#: Every how many frames a picture is judged.
+EVERY = 15
+#: A channel that is further off than this is seen.
+SEEN = 24
+
+
+def submit(farm: RunningFarm, picture: Path, video: Path, **fields: str) -> str:
+    with picture.open("rb") as ref, video.open("rb") as driver:
+        answer = requests.post(
+            f"{farm.url}/api/render",
+            headers=farm.headers(),
+            files={"ref_image": ref, "driving_video": driver},
+            data=fields,
+            timeout=60,
+        )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+def ended(farm: RunningFarm, job_id: str, seconds: float = 420) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    reached = -1.0
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = farm.get(f"/api/render/{job_id}").json()
+        assert job["progress_pct"] >= reached, "progress went backwards"
+        reached = job["progress_pct"]
+        if job["status"] in {"complete", "failed", "cancelled"}:
+            return job
+        time.sleep(0.5)
+    raise AssertionError(f"{job_id} did not end in {seconds} s: {job}")
+
+
+def fetch(url: str, path: Path) -> Path:
+    answer = requests.get(url, timeout=60)
+    assert answer.status_code == 200, url
+    path.write_bytes(answer.content)
+    return path
+
+
+Where = NDArray[np.bool_]
+
+
+@dataclass
+class Made:
+    """The finished videos of one model, by background, and the mask of the transparent one."""
+
+    videos: dict[str, Path]
+    mask: Path
+
+    @cached_property
+    def masks(self) -> list[NDArray[np.uint8]]:
+        return [frame[..., 0] for frame in judge.frames(self.mask, EVERY)]
+
+    def beside_masks(
+        self, background: str
+    ) -> Iterator[tuple[judge.Frame, NDArray[np.bool_], NDArray[np.bool_]]]:
+        """Frame, well outside of the character, well inside of it."""
+        kernel = np.ones((9, 9), np.uint8)
+        for frame, mask in zip(judge.frames(self.videos[background], EVERY), self.masks, strict=True):
+            outside = cv2.dilate(mask, kernel) < 8
+            inside = cv2.erode(mask, kernel) > 247
+            yield frame, outside, inside
+
+
+@pytest.fixture(scope="module")
+def made(running_farm: RunningFarm, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """The sample rendered with each model on each background; all six jobs are on the farm at once."""
+    folder = tmp_path_factory.mktemp("made")
+    picture, video = SAMPLES / "character.png", SAMPLES / "driver.mp4"
+    color = ",".join(map(str, COLOR))
+    jobs = {
+        (model, background): submit(
+            running_farm, picture, video, model=model, background_mode=background, bg_color=color
+        )
+        for model in MODELS
+        for background in BACKGROUNDS
+    }
+    found: dict[str, Made] = {}
+    for model in MODELS:
+        videos, mask = {}, folder / f"{model}-mask.mp4"
+        for background in BACKGROUNDS:
+            job = ended(running_farm, jobs[model, background])
+            assert job["status"] == "complete", job
+            assert job["model"] == model and job["checkpoint"] == "render_done" and job["progress_pct"] == 100
+            assert job["credits"] == 6
+            assert (job["mask_cdn_url"] is not None) == (background == "transparent")
+            videos[background] = fetch(job["cdn_url"], folder / f"{model}-{background}.mp4")
+            if job["mask_cdn_url"]:
+                fetch(job["mask_cdn_url"], mask)
+            fetch(job["thumbnail_url"], folder / "thumbnail.jpg")
+        found[model] = Made(videos, mask)
+    return found
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_the_video_has_the_drivers_size_rate_length_and_sound(
+    made: dict[str, Made], model: str, background: str
+) -> None:
+    path = made[model].videos[background]
+    facts = judge.facts(path)
+    assert (facts.width, facts.height) == SIZE
+    assert (facts.rate, facts.frames) == (RATE, FRAMES)
+    assert facts.pixel_format == "yuv420p"
+    assert facts.seconds == pytest.approx(FRAMES / RATE, abs=0.001)
+    assert facts.sound_seconds == pytest.approx(FRAMES / RATE, abs=0.05)
+    assert abs(judge.sound_offset(path, SAMPLES / "driver.mp4")) < 1 / RATE
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_mask_is_as_long_as_the_video_and_where_the_character_is(
+    made: dict[str, Made], model: str
+) -> None:
+    facts = judge.facts(made[model].mask)
+    assert (facts.width, facts.height, facts.frames) == (*SIZE, FRAMES)
+    assert facts.sound_seconds is None
+    for frame, outside, inside in made[model].beside_masks("transparent"):
+        assert 0.02 < inside.mean() < 0.2
+        assert frame[outside].mean() < 1.5, "black around the character"
+        assert frame[inside].mean() > 60, "the character where the mask is white"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_solid_background_is_the_colour_asked_for(made: dict[str, Made], model: str) -> None:
+    for frame, outside, _ in made[model].beside_masks("solid"):
+        off = np.abs(frame[outside].astype(int) - COLOR).max(axis=1)
+        assert (off > 12).mean() < 0.001
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_driver_is_gone_from_the_original_background(made: dict[str, Made], model: str) -> None:
+    """Blurred, so that neither codec's noise on hard edges is taken for a person."""
+
+    def blurred(frame: judge.Frame) -> NDArray[np.int64]:
+        return cv2.blur(frame, (9, 9)).astype(np.int64)
+
+    clean = blurred(room(*SIZE))
+    uncovered = ghosts = 0
+    drivers = judge.frames(SAMPLES / "driver.mp4", EVERY)
+    for (frame, outside, _), driver in zip(made[model].beside_masks("original"), drivers, strict=True):
+        shown, was = blurred(frame), blurred(driver)
+        off = np.abs(shown - clean).max(axis=2)
+        assert (off[outside] > SEEN).mean() < 0.006, "the room around the character is the clean one"
+        person = outside & (np.abs(was - clean).max(axis=2) > 40)
+        uncovered += person.sum()
+        ghosts += (person & (off > SEEN) & (np.abs(shown - was).max(axis=2) < off)).sum()
+    assert uncovered > 1000, "somewhere the driver stood where the character does not"
+    assert ghosts < 0.35 * uncovered
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_character_performs_in_the_drivers_place(made: dict[str, Made], model: str) -> None:
+    """Inside the mask stands the same character on every background, and she wears yellow, not jeans."""
+    shown = zip(made[model].beside_masks("original"), made[model].beside_masks("transparent"), strict=True)
+    for (original, _, inside), (alone, _, _) in shown:
+        assert np.abs(original[inside].astype(int) - alone[inside]).mean() < 6
+        rows = np.flatnonzero(inside.any(axis=1))
+        middle = slice(int(np.percentile(rows, 55)), int(np.percentile(rows, 75)))
+        red, _, blue = original[middle][inside[middle]].mean(axis=0)
+        assert red > blue + 60
+
+
+def test_the_models_make_different_pictures(made: dict[str, Made]) -> None:
+    pairs = zip(*(judge.frames(made[model].videos["original"], EVERY) for model in MODELS), strict=True)
+    assert any(judge.psnr(a, b) < 45 for a, b in pairs)
+
+
+def test_finished_files_are_served_in_ranges_and_for_good(
+    running_farm: RunningFarm, made: dict[str, Made]
+) -> None:
+    jobs = running_farm.get("/api/render", headers=running_farm.headers()).json()["jobs"]
+    url = next(job["cdn_url"] for job in jobs if job["status"] == "complete")
+    part = requests.get(url, headers={"Range": "bytes=100-199"}, timeout=30)
+    assert part.status_code == 206 and len(part.content) == 100
+    assert "immutable" in part.headers["Cache-Control"]
+
+
+def test_a_real_clip_and_a_painted_character(
+    running_farm: RunningFarm, real_media: Path, tmp_path: Path
+) -> None:
+    video = real_media / "host-desk.mp4"
+    job = ended(running_farm, submit(running_farm, real_media / "elf.jpg", video))
+    assert job["status"] == "complete", job
+    path = fetch(job["cdn_url"], tmp_path / "elf.mp4")
+    facts, driver = judge.facts(path), judge.facts(video)
+    assert (facts.width, facts.height, facts.rate, facts.frames) == (
+        driver.width,
+        driver.height,
+        driver.rate,
+        driver.frames,
+    )
+    assert abs(judge.sound_offset(path, video)) < 1 / driver.rate
+    changed = [
+        np.abs(a.astype(int) - b).max(axis=2) > SEEN
+        for a, b in zip(judge.frames(path, EVERY), judge.frames(video, EVERY), strict=True)
+    ]
+    # The host stands in the right half; the board on the left is nobody's and stays.
+    assert all(c[:, c.shape[1] // 2 :].mean() > 0.1 for c in changed)
+    assert all(c[:, : c.shape[1] // 4].mean() < 0.01 for c in changed)

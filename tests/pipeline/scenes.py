@@ -1,0 +1,102 @@
+"""Made scenes with known truth: a textured wall, a figure that walks, a camera that stands or pans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg import GrayWriter, VideoWriter, probe
+from pipeline.perception.tracks import JOINTS, Person, Tracks
+from pipeline.protocol import Request
+from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
+
+Frame = NDArray[np.uint8]
+RATE = Fraction(15)
+WIDTH, HEIGHT = 320, 180
+MATTE = (160, 90)
+
+
+def wall(width: int, height: int, seed: int = 6) -> Frame:
+    random = np.random.default_rng(seed)
+    coarse = random.integers(60, 200, (height // 16, width // 16, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+@dataclass(frozen=True)
+class WalkingBlock:
+    """A dark block, ``size`` = (width, height), that walks ``speed`` pixels a frame over the wall."""
+
+    frames: int = 30
+    speed: float = 8.0
+    size: tuple[int, int] = (40, 100)
+    #: Pixels to the right that the camera moves in each frame.
+    pan: float = 0.0
+    #: How much brighter each frame is than the one before.
+    brighter: float = 0.0
+
+    def background(self, number: int) -> Frame:
+        """The truth: frame ``number`` without the block."""
+        pan = self.pan * number
+        move = np.array([[1, 0, -pan], [0, 1, 0]], np.float64)
+        big = wall(WIDTH * 2, HEIGHT)
+        seen = cv2.warpAffine(big, move, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
+        return np.clip(seen * (1 + self.brighter * number), 0, 255).astype(np.uint8)
+
+    def mask(self, number: int) -> NDArray[np.bool_]:
+        left = round(20 + self.speed * number)
+        mask = np.zeros((HEIGHT, WIDTH), bool)
+        mask[HEIGHT - self.size[1] :, max(0, left) : left + self.size[0]] = True
+        return mask
+
+    def frame(self, number: int) -> Frame:
+        frame = self.background(number)
+        frame[self.mask(number)] = (20, 10, 40)
+        return frame
+
+    def matte(self, number: int) -> Frame:
+        mask = self.mask(number).astype(np.uint8) * 255
+        return np.asarray(cv2.resize(mask, MATTE, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def tracks(self) -> Tracks:
+        joints = np.zeros((self.frames, JOINTS, 4), np.float32)
+        camera = np.tile(np.eye(3), (self.frames, 1, 1))
+        camera[:, 0, 2] = self.pan * np.arange(self.frames)
+        person = Person("person_00000000", joints, np.ones(self.frames, bool))
+        return Tracks((person,), (), MATTE, camera if self.pan else None)
+
+    def request(self, folder: Path, plan: Plan | None = None) -> Request:
+        """A PLATE request for this scene, its inputs written into ``folder``."""
+        plan = plan or plan_for(Model.V4)
+        inputs = {"video": folder / "video.mp4", "tracks": folder / "tracks.npz"}
+        with VideoWriter(inputs["video"], WIDTH, HEIGHT, RATE) as writer:
+            for frame in self._frames():
+                writer.write(frame)
+        self.tracks().save(inputs["tracks"])
+        for piece in plan.pieces(self.frames):
+            path = inputs[f"matte-{piece.index:04d}"] = folder / f"matte-{piece.index:04d}.mkv"
+            with GrayWriter(path, *MATTE, RATE) as gray:
+                for number in range(piece.start, piece.stop):
+                    gray.write(self.matte(number))
+        out = folder / "out"
+        out.mkdir()
+        return Request(Stage.PLATE, RenderSpec(), plan, out, inputs, self.info(inputs["video"]))
+
+    def info(self, path: Path) -> VideoInfo:
+        info = probe(path)
+        assert info.frames == self.frames
+        return info
+
+    def _frames(self) -> Iterator[Frame]:
+        return (self.frame(number) for number in range(self.frames))
+
+
+def psnr(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+    """dB between two uint8 pictures, or runs of pixels."""
+    error = float(np.mean((one.astype(np.float64) - other.astype(np.float64)) ** 2))
+    return 99.0 if error == 0 else 10 * float(np.log10(255**2 / error))

@@ -1,0 +1,108 @@
+"""The plate, beside the true background of made scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.plate import Plate, make_plate
+from pipeline.protocol import Item, Progress, Request
+from pipeline.spec import Model, plan_for
+from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, WalkingBlock, psnr
+
+
+def made(request: Request) -> Plate:
+    reports: list[Progress | Item] = []
+    done = make_plate(request, reports.append)
+    assert all(isinstance(event, Progress) for event in reports)
+    assert isinstance(reports[-1], Progress) and reports[-1].done == reports[-1].total
+    return Plate.load(Path(done.files["plate"]))
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [WalkingBlock(), WalkingBlock(pan=2.5, speed=5), WalkingBlock(brighter=0.006)],
+    ids=["still camera", "pan", "light that rises"],
+)
+def test_what_was_seen_uncovered_is_the_true_background(scene: WalkingBlock, tmp_path: Path) -> None:
+    plate = made(scene.request(tmp_path))
+    for number in (0, scene.frames // 2, scene.frames - 1):
+        assert psnr(plate.frame(number), scene.background(number)) > 34
+
+
+def test_no_ghost_of_the_person_is_left(tmp_path: Path) -> None:
+    scene = WalkingBlock()
+    plate = made(scene.request(tmp_path))
+    for number in range(0, scene.frames, 5):
+        frame, truth = scene.frame(number).astype(int), scene.background(number).astype(int)
+        cleaned = plate.clean(number, scene.frame(number), scene.matte(number)).astype(int)
+        error = np.abs(cleaned - truth).max(axis=2)
+        ghost = (error > 24) & (np.abs(frame - cleaned).max(axis=2) < error) & scene.mask(number)
+        assert ghost.sum() / scene.mask(number).sum() < 0.005
+
+
+def test_pixels_away_from_the_person_stay_to_the_bit(tmp_path: Path) -> None:
+    scene = WalkingBlock()
+    plate = made(scene.request(tmp_path))
+    frame = scene.frame(10)
+    frame[20:40, 280:300] = 255  # something else that moves: a lamp, far from the person
+    cleaned = plate.clean(10, frame, scene.matte(10))
+    away = np.ones((HEIGHT, WIDTH), bool)
+    away[40:, :200] = False
+    np.testing.assert_array_equal(cleaned[away], frame[away])
+
+
+def test_what_the_person_carries_goes_with_them(tmp_path: Path) -> None:
+    scene = WalkingBlock()
+    plate = made(scene.request(tmp_path))
+    frame = scene.frame(10)
+    frame[70:80, 105:135] = (250, 240, 0)  # a hat on the block, not in its matte
+    cleaned = plate.clean(10, frame, scene.matte(10))
+    assert psnr(cleaned[70:80, 105:135], scene.background(10)[70:80, 105:135]) > 30
+
+
+def test_without_a_person_the_frame_is_its_own_plate(tmp_path: Path) -> None:
+    scene = WalkingBlock(frames=4)
+    plate = made(scene.request(tmp_path))
+    frame = scene.frame(2)
+    np.testing.assert_array_equal(plate.clean(2, frame, np.zeros(MATTE[::-1], np.uint8)), frame)
+
+
+def test_a_person_who_never_leaves_is_filled_with_more_of_the_same(tmp_path: Path) -> None:
+    scene = WalkingBlock(speed=0)
+    plate = made(scene.request(tmp_path))
+    filled = plate.frame(3)[scene.mask(3)]
+    wall = plate.frame(3)[~scene.mask(3)]
+    assert np.abs(filled.mean(axis=0) - wall.mean(axis=0)).max() < 30
+    assert filled.std() > wall.std() / 3
+    assert (np.abs(filled.astype(int) - (20, 10, 40)).max(axis=1) > 24).mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        WalkingBlock(frames=1),
+        WalkingBlock(frames=3, size=(2, 2)),
+        WalkingBlock(frames=3, size=(1, 1), speed=0),
+        WalkingBlock(frames=3, size=(3 * WIDTH, HEIGHT), speed=-20),
+    ],
+    ids=["one frame", "a person of four pixels", "a person of one", "a person who fills the frame"],
+)
+def test_the_odd_ones_work(scene: WalkingBlock, tmp_path: Path) -> None:
+    plate = made(scene.request(tmp_path))
+    assert plate.frame(0).shape == (HEIGHT, WIDTH, 3)
+    assert plate.clean(0, scene.frame(0), scene.matte(0)).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_same_inputs_make_the_same_bytes_however_the_video_is_cut(tmp_path: Path) -> None:
+    scene = WalkingBlock(frames=12)
+    plates = []
+    for name, pieces in (("one", 300), ("three", 4)):
+        folder = tmp_path / name
+        folder.mkdir()
+        request = scene.request(folder, replace(plan_for(Model.V4), piece_frames=pieces))
+        plates.append(Path(make_plate(request, lambda _: None).files["plate"]).read_bytes())
+    assert plates[0] == plates[1]

@@ -1,0 +1,134 @@
+"""The operator's commands on a real database: what they print, what they say when they cannot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from renderfarm.accounts import authenticate
+from renderfarm.cli import main
+from renderfarm.db import Database
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``farm`` with these words on a fresh database; it has to succeed unless ``code`` says else."""
+    monkeypatch.setenv("DATABASE_URL", database.url)
+
+    def call(*words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def _json(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_an_account_gets_a_key_that_opens_the_api_until_it_is_revoked(run: Run, database: Database) -> None:
+    account = _json(run("accounts", "create", "ada", "--json"))
+    key = _json(run("keys", "create", "--account", "ada", "--json"))
+    with database.begin() as session:
+        opened = authenticate(session, key["key"])
+        assert opened is not None
+        assert opened.id == account["id"]
+    (listed,) = _json(run("keys", "list", "--account", "ada", "--json"))
+    assert (listed["id"], listed["revoked_at"]) == (key["id"], None)
+    assert key["key"] not in run("keys", "list", "--account", "ada").stdout
+    run("keys", "revoke", key["id"])
+    with database.begin() as session:
+        assert authenticate(session, key["key"]) is None
+    assert "in use" in run("keys", "revoke", key["id"], code=1).stderr
+
+
+def test_only_the_key_itself_is_on_stdout(run: Run) -> None:
+    run("accounts", "create", "ada")
+    made = run("keys", "create", "--account", "ada")
+    assert made.stdout.strip().startswith("sk-")
+    assert len(made.stdout.splitlines()) == 1
+    assert "cannot be shown again" in made.stderr
+
+
+def test_granted_credits_are_in_the_ledger_with_their_note(run: Run) -> None:
+    run("accounts", "create", "ada")
+    assert _json(run("credits", "grant", "ada", "30", "--note", "a present", "--json"))["available"] == 30
+    assert "35" in run("credits", "grant", "ada", "5").stdout
+    shown = _json(run("credits", "show", "ada", "--json"))
+    assert (shown["available"], shown["held"]) == (35, 0)
+    assert [(entry["available_delta"], entry["note"]) for entry in shown["entries"]] == [
+        (5, ""),
+        (30, "a present"),
+    ]
+    assert "a present" in run("credits", "show", "ada").stdout
+    (row,) = _json(run("accounts", "list", "--json"))
+    assert (row["name"], row["available"]) == ("ada", 35)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "create", "--account", "nobody"),
+        ("credits", "grant", "nobody", "1"),
+        ("credits", "show", "nobody"),
+    ],
+)
+def test_an_unknown_account_is_named_and_how_to_make_it(run: Run, words: tuple[str, ...]) -> None:
+    told = run(*words, code=1).stderr
+    assert "no account 'nobody'" in told
+    assert "farm accounts create nobody" in told
+
+
+def test_a_name_is_taken_once(run: Run) -> None:
+    run("accounts", "create", "ada")
+    assert "Choose another name" in run("accounts", "create", "ada", code=1).stderr
+
+
+def test_credits_are_granted_in_whole_positive_numbers(run: Run) -> None:
+    run("accounts", "create", "ada")
+    for amount in ("0", "1.5", "much"):
+        run("credits", "grant", "ada", amount, code=2)
+
+
+def test_without_a_farm_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path))
+    result = CliRunner().invoke(main, ["accounts", "list"])
+    assert result.exit_code == 1
+    assert "farm up" in result.stderr
+
+
+def test_an_api_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path))
+    monkeypatch.setenv("FARM_API_URL", "http://127.0.0.1:1")
+    result = CliRunner().invoke(main, ["jobs"])
+    assert result.exit_code == 1
+    assert "does not answer at http://127.0.0.1:1" in result.stderr
+    assert "FARM_API_URL" in result.stderr
+
+
+def test_help_is_there_at_once() -> None:
+    """The best of three: the machine may be busy."""
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "renderfarm.cli", "--help"], check=True, capture_output=True)
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.6
+
+
+def test_the_command_line_loads_nothing_slow_before_it_needs_it() -> None:
+    slow = ("sqlalchemy", "celery", "requests", "rich", "psutil", "boto3", "numpy")
+    program = f"import sys, renderfarm.cli; print(*(set({slow!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
