@@ -6,7 +6,7 @@ one on the farm are the same work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pipeline.spec import Background, Plan, RenderSpec, Span, Stage, VideoInfo
 
@@ -53,3 +53,10 @@ def items_of(stage: Stage, spec: RenderSpec, span: Span) -> tuple[str, ...]:
     else:
         raise ValueError(f"{stage} has no spans")
     return tuple(f"{kind}-{span.index:04}" for kind in kinds)
+
+
+def missing_spans(
+    stage: Stage, spec: RenderSpec, spans: Iterable[Span], there: Collection[str]
+) -> tuple[Span, ...]:
+    """Those of a stage's ``spans`` of which not every artifact is ``there``."""
+    return tuple(span for span in spans if not all(name in there for name in items_of(stage, spec, span)))

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import jobs, stages
+from pipeline.units import BY_SPANS, missing_spans, spans_of
+from renderfarm import jobs
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import after
 from renderfarm.jobs import Outcome
@@ -197,8 +198,7 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         for row in session.scalars(select(Artifact).where(Artifact.job_id == job.id))
     }
     cuts = tuple(job.facts.get("cuts", ()))
-    spans = stages.missing_spans(stage, spec, plan, video, cuts, artifacts.keys())
-    by_span = stage in (Stage.ANALYSE, Stage.SEGMENT)
+    spans = missing_spans(stage, spec, spans_of(stage, plan, video, cuts), artifacts.keys())
     return Claim(
         unit_id=unit.id,
         job_id=job.id,
@@ -214,7 +214,7 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         facts=job.facts,
         spans=spans,
         total=unit.total,
-        finished=unit.total - sum(map(len, spans)) if by_span else 0,
+        finished=unit.total - sum(map(len, spans)) if stage in BY_SPANS else 0,
     )
 
 

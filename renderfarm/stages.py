@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from pipeline.spec import NEEDS, Background, Model, Plan, RenderSpec, Span, Stage, VideoInfo
+from pipeline.spec import NEEDS, Model, Stage, VideoInfo
 
 #: The pool of each model. Whatever needs no model goes to ``cpu``.
 QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
@@ -65,23 +65,3 @@ def checkpoint_of(done: Collection[Stage]) -> str | None:
             break
         reached = checkpoint
     return reached
-
-
-def missing_spans(
-    stage: Stage,
-    spec: RenderSpec,
-    plan: Plan,
-    video: VideoInfo,
-    cuts: tuple[int, ...],
-    there: Collection[str],
-) -> tuple[Span, ...]:
-    """The pieces or segments whose artifacts are not all ``there``; empty for the other stages."""
-    if stage is Stage.ANALYSE:
-        spans, names = plan.pieces(video.frames), ["piece", "matte"]
-    elif stage is Stage.SEGMENT:
-        spans, names = plan.segments(video.frames, cuts), ["segment"]
-        if spec.background is Background.TRANSPARENT:
-            names.append("mask")
-    else:
-        return ()
-    return tuple(span for span in spans if not all(f"{name}-{span.index:04d}" in there for name in names))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.waiting import until
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
 _REAL = (

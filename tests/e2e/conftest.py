@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
+
+from renderfarm.local import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples"
@@ -56,3 +59,4 @@ def running_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFa
         yield RunningFarm(home, json.loads(told.stdout)["api"], (home / "key").read_text().strip())
     finally:
         subprocess.run([FARM, "down"], env=environ, check=True, capture_output=True)
+        shutil.rmtree(postgres.data_folder(home), ignore_errors=True)  # root keeps it elsewhere

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 
 from tests.e2e.conftest import SAMPLES, RunningFarm
 from tests.e2e.test_render import ended, submit
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -42,10 +42,7 @@ def test_a_picture_without_a_character_fails_and_leaves_nothing(
     assert (job["status"], job["error_code"]) == ("failed", "CS-UORC01-102")
     assert credits(running_farm) == before
     work = running_farm.home / "work"
-    deadline = time.monotonic() + 30
-    while left := [path for path in work.rglob("*") if path.is_file() and job_id in str(path)]:
-        assert time.monotonic() < deadline, f"left behind: {left}"
-        time.sleep(0.2)
+    until(lambda: not [path for path in work.rglob("*") if path.is_file() and job_id in str(path)], 30)
 
 
 def test_a_cancelled_render_stops_and_gives_its_credits_back(running_farm: RunningFarm) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +30,7 @@ from renderfarm.settings import Settings
 from renderfarm.storage import FileStore
 from tests.renderfarm.farm import Farm, worker
 from tests.services.processes import running
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for the condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        threading.Event().wait(0.01)
+from tests.waiting import until
 
 
 def overdue(farm: Farm) -> list[str]:

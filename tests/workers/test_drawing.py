@@ -15,8 +15,8 @@ import pytest
 
 from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Model, RenderSpec, Span, Stage, VideoInfo, plan_for
+from tests.waiting import until
 from tests.workers.drawings import program
-from tests.workers.waiting import until
 from workers.drawing import Drawing, DrawingDied, DrawingHung, Patience, StageFailed
 
 SPANS = (Span(0, 0, 5), Span(1, 5, 10))

@@ -11,7 +11,7 @@ import requests
 
 from renderfarm.local.ports import free_port
 from tests.services.processes import running
-from tests.workers.waiting import until
+from tests.waiting import until
 
 
 def test_flower_asks_for_the_password_and_keeps_what_it_saw(redis_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.workers.waiting import until
+from tests.waiting import until
 from workers.heart import Heart, Reason, Stopped
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.workers.waiting import until
+from tests.waiting import until
 from workers import presence
 from workers.presence import Ear
 

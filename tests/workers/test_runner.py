@@ -15,8 +15,8 @@ from renderfarm import jobs, leases
 from renderfarm.db import Database
 from renderfarm.models import Garbage, JobStatus, UnitStatus
 from renderfarm.storage import FileStore, StorageError, Writer, checksum
+from tests.waiting import until
 from tests.workers.farm import CREDITS, VIDEO, Farm
-from tests.workers.waiting import until
 from workers import transfer
 from workers.board import Board
 from workers.runner import Outcome

@@ -24,8 +24,8 @@ from renderfarm.local.ports import free_port
 from renderfarm.models import Attempt, JobStatus, Unit, UnitStatus, Worker
 from renderfarm.settings import Settings, variable_of
 from tests.services.processes import running
+from tests.waiting import until
 from tests.workers.farm import Farm
-from tests.workers.waiting import until
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import requests
 
 from renderfarm.local import postgres, processes
 from renderfarm.local.home import Home
-from tests.workers.waiting import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.e2e,

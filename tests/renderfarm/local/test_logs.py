@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from renderfarm.local.logs import Follower
-from tests.workers.waiting import until
+from tests.waiting import until
 
 
 def test_only_what_is_new_is_shown_line_by_line_with_its_name(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from renderfarm.local import processes
 from renderfarm.local.home import Home
 from renderfarm.local.ports import free_port
 from renderfarm.local.supervisor import Program, Supervisor
-from tests.workers.waiting import until
+from tests.waiting import until
 
 #: Says its name and pid, starts a child, and on SIGTERM does what it was told to.
 _SOLDIER = """
