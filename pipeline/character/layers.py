@@ -104,9 +104,9 @@ def _region(name: str, parts: dict[str, Mask], body: Body) -> tuple[Mask, Mask]:
             arm = parts.get(f"{side}_upper_arm", caps)
             caps = caps | (capsule(shape, place, place, 0.1 * body.unit) & arm)
         # Under the thighs, so that striding legs show cloth between them and not the scene.
-        low = 1.2 * body.points[Point.PELVIS] - 0.2 * body.points[Point.NECK]
+        low = 1.15 * body.points[Point.PELVIS] - 0.15 * body.points[Point.NECK]
         for thigh in ("left_thigh", "right_thigh"):
-            caps = caps | (capsule(shape, low, low, 0.24 * body.unit) & parts.get(thigh, _none(shape)))
+            caps = caps | (capsule(shape, low, low, 0.17 * body.unit) & parts.get(thigh, _none(shape)))
         return _whole_trunk(parts, body) | caps, caps
     if name == "head":
         neck = body.points[Point.NECK]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,14 +14,21 @@ from pipeline.character.layers import build_layers, continue_below
 from pipeline.character.model import Character
 from pipeline.character.parts import label_parts, survey
 from pipeline.character.picture import read_picture
-from pipeline.character.skeleton import Floats, facing, mirrored, points_of
+from pipeline.character.skeleton import Floats, Point, body_unit, facing, mirrored, points_of
 from pipeline.errors import NoCharacter
 from pipeline.perception.tracks import BONES, Joint
+
+if TYPE_CHECKING:
+    from pipeline.perception.still import Found
 
 #: A blob of alpha smaller than this share of the largest is kept only if it lies on the skeleton.
 _MAIN_BLOB = 0.5
 #: Pixels of the picture kept around the character.
 _AIR = 8
+#: From shoulders to ears it is at least so far, in body units; and surely a head on its neck from so far on.
+_NECK, _CLEAR_NECK = 0.3, 0.42
+#: Air left and right of the picture in each look, in its longer sides.
+_LOOKS = (0.0, 0.2, 0.35)
 #: Elbow, wrist and fingers of each arm.
 _ARMS = (
     [Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_PINKY, Joint.LEFT_INDEX, Joint.LEFT_THUMB],
@@ -34,16 +42,13 @@ def make_character(picture: Path) -> Character:
     The file's own alpha is used where it has one. Raises ``NoCharacter`` where nobody is found,
     ``UnsupportedFormat``, ``Unreadable`` or ``OutOfLimits`` where there is no picture to look at.
     """
-    # Loads mediapipe, which takes seconds and is of no use to those who only draw characters.
-    from pipeline.perception.still import find_person
-
     rgb, given = read_picture(picture)
     # Behind alpha there may be anything: nothing must be found there.
     shown = rgb if given is None else _over_gray(rgb, given)
-    found = find_person(shown)
+    found = _look(shown)
     if found is None:
         raise NoCharacter("No character was found in the picture.")
-    again = find_person(np.ascontiguousarray(shown[:, ::-1]))
+    again = _look(np.ascontiguousarray(shown[:, ::-1]))
     joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
     joints = mirrored(joints) if float(facing(joints)) < 0 else joints
     alpha = tighten(found.mask) if given is None else np.asarray(given, np.float32) / 255
@@ -53,6 +58,39 @@ def make_character(picture: Path) -> Character:
     rgb, alpha, joints = _cropped(rgb, alpha, joints)
     colors = pure_colors(rgb, alpha, found=given is None)
     return _assemble(colors, alpha, joints)
+
+
+def _look(rgb: NDArray[np.uint8]) -> Found | None:
+    """The person in a picture, looked at with more and more air around it until their head is clear
+    of their shoulders.
+
+    In a drawn head that fills its picture, detectors see a small crouching body.
+    """
+    # Loads mediapipe, which takes seconds and is of no use to those who only draw characters.
+    from pipeline.perception.still import Found, find_person
+
+    best: Found | None = None
+    for air in _LOOKS:
+        edge = round(air * max(rgb.shape[:2]))
+        border = [float(v) for v in np.median(rgb[0], axis=0)]
+        wide = cv2.copyMakeBorder(rgb, 0, 0, edge, edge, cv2.BORDER_CONSTANT, value=border)
+        found = find_person(np.asarray(wide, np.uint8))
+        if found is None or _neck(found.joints) < _NECK:
+            continue
+        joints = found.joints.copy()
+        joints[:, 0] -= edge
+        found = Found(joints, np.ascontiguousarray(found.mask[:, edge : edge + rgb.shape[1]]))
+        if best is None or _neck(joints) > _neck(best.joints):
+            best = found
+        if _neck(joints) > _CLEAR_NECK:
+            break
+    return best
+
+
+def _neck(joints: Floats) -> float:
+    """How far it is from the shoulders to the ears, in body units."""
+    points = points_of(joints)
+    return float(np.linalg.norm(points[Point.HEAD, :2] - points[Point.NECK, :2])) / body_unit(points)
 
 
 def _surer_arms(joints: Floats, flipped: Floats, width: int) -> Floats:

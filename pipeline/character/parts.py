@@ -25,16 +25,18 @@ _ARM_CORE, _HAND_CORE, _LEG_CORE = 0.07, 0.05, 0.09
 #: The trunk's core keeps so far away from the arms' bones.
 _ARM_KEEP = 0.15
 _SURE = 0.5
+#: What a hand may rest on.
+_UNDER_HANDS = ("torso", "left_thigh", "right_thigh")
 #: The graph on which parts grow has so many pixels along its longer side.
 _GRID = 320
 #: What a step across a difference of 1 in CIELAB (0-255) costs, in body units.
-_COLOR_COST = 0.004
+_COLOR_COST = 0.007
 #: A greater difference is no clearer an edge: curls and stripes would be walls.
 _CLEAR_EDGE = 40.0
 #: Within this difference fingers have the colour of their hand.
-_SAME_COLOR = 30.0
+_SAME_COLOR = 34.0
 #: Beyond this distance from its bone (body units) an arm pays for every unit that it grows on.
-_SLEEVE, _OFF_BONE = 0.15, 6.0
+_SLEEVE, _OFF_BONE = 0.17, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,21 @@ def survey(points: Floats, alpha: Floats) -> Body:
             return False
         return bool(solid[int(y), int(x)])
 
-    arms = tuple(seen(ARM[0] + s, 0.4) and seen(ARM[1] + s, 0.3) for s in (0, SIDE))
-    forearms = tuple(arm and seen(ARM[2] + s, 0.3) for arm, s in zip(arms, (0, SIDE), strict=True))
+    def aside(point: int) -> bool:
+        # In a picture of a face alone, detectors see elbows in the eyes.
+        head, neck = points[Point.HEAD, :2], points[Point.NECK, :2]
+        return bool(np.linalg.norm(points[point, :2] - head) > np.linalg.norm(neck - head))
+
+    def clear(point: int) -> bool:
+        # An arm that the picture's edge cuts off has its wrist guessed there: a stump is no forearm.
+        x, y = points[point, :2]
+        return bool(min(x, y, width - 1 - x, height - 1 - y) > 0.15 * body_unit(points))
+
+    arms = tuple(seen(ARM[0] + s, 0.4) and seen(ARM[1] + s, 0.3) and aside(ARM[1] + s) for s in (0, SIDE))
+    forearms = tuple(
+        arm and seen(ARM[2] + s, 0.3) and aside(ARM[2] + s) and clear(ARM[2] + s)
+        for arm, s in zip(arms, (0, SIDE), strict=True)
+    )
     legs = all(seen(point + s, 0.4) for point in LEG[:3] for s in (0, SIDE))
     return Body(
         points,
@@ -98,7 +113,8 @@ def label_parts(rgb: NDArray[np.uint8], alpha: Floats, body: Body, joints: Float
     shape = (alpha.shape[0], alpha.shape[1])
     solid = alpha > 0.02
     smooth = cv2.bilateralFilter(rgb, 5, 25, 3)
-    cores = _cores(shape, np.asarray(cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB), np.float32), body, joints)
+    lab = np.asarray(cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB), np.float32)
+    cores = _cores(shape, lab, body, joints)
     scale = min(1.0, _GRID / max(shape))
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
     small = cv2.resize(smooth, size, interpolation=cv2.INTER_AREA)
@@ -115,7 +131,39 @@ def label_parts(rgb: NDArray[np.uint8], alpha: Floats, body: Body, joints: Float
         full = cv2.resize(far, shape[::-1], interpolation=cv2.INTER_LINEAR)
         better = full < best
         best[better], winner[better] = full[better], i
-    return _without_crumbs({name: solid & (winner == i) for i, name in enumerate(cores)}, body.unit)
+    parts = _without_crumbs({name: solid & (winner == i) for i, name in enumerate(cores)}, body.unit)
+    for name in [name for name in parts if name.endswith("forearm")]:
+        parts = _bare_hand(name, parts, lab, body)
+    return parts
+
+
+def _bare_hand(name: str, parts: dict[str, Mask], lab: Floats, body: Body) -> dict[str, Mask]:
+    """Give back to trunk and legs what has been taken for a hand though it has not its colour.
+
+    A hand rests on trousers or a skirt: a patch of them would else wave with it.
+    """
+    shift = 0 if name.startswith("left") else SIDE
+    wrist, hand = (body.points[p + shift, :2] for p in (Point.LEFT_WRIST, Point.LEFT_HAND))
+    own = parts[name]
+    palm = capsule(own.shape, wrist, hand, 0.6 * _HAND_CORE * body.unit) & own
+    if not palm.any():
+        return parts
+    y, x = np.indices(own.shape, np.float32)
+    past = (x - wrist[0]) * (hand - wrist)[0] + (y - wrist[1]) * (hand - wrist)[1] > 0
+    strange = own & past & ~_like(lab, palm, own)
+    # Shadows between fingers are not trousers: only patches of some size are given back.
+    radius = max(1, round(0.02 * body.unit))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    core = cv2.morphologyEx(np.asarray(strange, np.uint8), cv2.MORPH_OPEN, disc)
+    patch = np.asarray(cv2.dilate(core, disc), np.bool_) & strange
+    others = {key: part for key, part in parts.items() if key in _UNDER_HANDS}
+    far = {k: cv2.distanceTransform(np.asarray(~p, np.uint8), cv2.DIST_L2, 3) for k, p in others.items()}
+    given = np.argmin(list(far.values()), axis=0)
+    near = np.min(list(far.values()), axis=0) < 0.25 * body.unit
+    result = parts | {
+        key: part | (patch & near & (given == i)) for i, (key, part) in enumerate(others.items())
+    }
+    return result | {name: own & ~(patch & near)}
 
 
 def _without_crumbs(parts: dict[str, Mask], unit: float) -> dict[str, Mask]:
@@ -223,8 +271,9 @@ def _like(lab: Floats, known: Mask, other: Mask) -> Mask:
     """The pixels of ``other`` that have about the colour of ``known``."""
     if not known.any():
         return other
-    usual = np.median(lab[known], axis=0)
-    return np.asarray(other & (np.linalg.norm(lab - usual, axis=-1) < _SAME_COLOR), np.bool_)
+    # Light and shade on a hand differ more than what separates it from other things does in hue.
+    away = (lab - np.median(lab[known], axis=0)) * np.array([0.45, 1, 1], np.float32)
+    return np.asarray(other & (np.linalg.norm(away, axis=-1) < _SAME_COLOR), np.bool_)
 
 
 def _trunk(shape: tuple[int, int], body: Body) -> Mask:

@@ -86,13 +86,14 @@ def _views(rgb: NDArray[np.uint8]) -> Iterator[_View]:
 def _plausible(pose: Pose, shape: tuple[int, ...]) -> bool:
     """Whether the trunk is seen, the right way up, large enough to measure and under the mask.
 
-    On a drawing the detector likes to find somebody in a hand or a foot, mostly upside down.
+    On a drawing the detector likes to find somebody in a hand or a foot, mostly upside down or lying.
     """
     trunk = pose.joints[list(_TRUNK)]
     if float(trunk[:, 3].mean()) < 0.5:
         return False
     nose, left, right = trunk[:, :2]
-    hips = pose.joints[[Joint.LEFT_HIP, Joint.RIGHT_HIP], 1].mean()
-    upright = nose[1] < (left[1] + right[1]) / 2 < hips
+    shoulders, hips = (left + right) / 2, pose.joints[[Joint.LEFT_HIP, Joint.RIGHT_HIP], :2].mean(axis=0)
+    across, down = hips - shoulders
+    upright = nose[1] < shoulders[1] and down > abs(across)
     wide = np.linalg.norm(left - right) > 0.01 * max(shape[:2])
     return bool(upright and wide and (pose.mask > 0.5).mean() > 0.005)

@@ -40,6 +40,7 @@ class Puppet:
     ) -> None:
         own = points_of(character.joints)
         self.device = device
+        self.names = {layer.name for layer in character.layers}
         self.grade = None if gains is None else _grade(gains)
         self.unit = body_unit(own)
         ears = character.joints[[Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
@@ -65,8 +66,9 @@ class Puppet:
         across, down = width / size[0], height / size[1]
         x = left - 0.5 + (mesh.vertices[:, 0] + 0.5) * across
         y = top - 0.5 + (mesh.vertices[:, 1] + 0.5) * down
+        stump = name.endswith("upper_arm") and name.replace("upper_arm", "forearm") not in self.names
         at = x.astype(np.float64) + 1j * y.astype(np.float64)
-        return Sprite(name, texture, mesh, Skin(name, at, self.rest, self.unit, self.face))
+        return Sprite(name, texture, mesh, Skin(name, at, self.rest, self.unit, self.face, stump=stump))
 
     def draw(self, pose: Pose, order: Sequence[str], size: tuple[int, int], ledge: float | None) -> Rgba:
         """The frame, transparent but for the character. ``order`` is rearmost first."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
 from pipeline.engines.base import Scene
+from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.signals import Values, ramp, smooth, switch, trusted
 from pipeline.perception.tracks import Joint, Person
 
@@ -105,8 +106,8 @@ class _Side:
         self.at, self.depth, self.seen = driver[..., :2], driver[..., 2], driver[..., 3]
         own = points_of(character.joints).astype(np.float64)
         self.own, self.own_seen = own[..., :2], own[..., 3]
-        self.size = _body_size(self.at, self.seen, scene)
-        self.scale = _scale(self)
+        self.size = body_size(self.at, self.seen, scene)
+        self.scale = picture_scale(character, self.at, self.seen, self.size)
 
     def perform(self, present: NDArray[np.bool_]) -> Performance:
         frames = len(self.at)
@@ -272,8 +273,8 @@ class _Side:
 
     def _turn(self) -> Values:
         """Yaw and pitch of the face from where nose and mouth are between eyes and ears."""
-        driver = _face_turn(self.joints)
-        own = _face_turn(self.character.joints[None].astype(np.float64))[0]
+        driver = face_turn(self.joints)
+        own = face_turn(self.character.joints[None].astype(np.float64))[0]
         usual_pitch = float(np.median(driver[:, 1]))
         turn = driver - np.array([own[0], usual_pitch])
         return np.clip(smooth(turn, 0.06 * self.scene.rate, self.scene.cuts), -1, 1)
@@ -329,70 +330,6 @@ def _place(character: Character, performance: Performance, scene: Scene) -> Perf
     lowest = points[:, Point.NECK, 1] + factor * below
     drop = max(0.0, float(np.percentile(bottom - lowest[present], 98)))
     return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
-
-
-def _body_size(at: Values, seen: Values, scene: Scene) -> Values:
-    """The driver's size in every frame, in lengths of the trunk; slowly changing.
-
-    Each length tells the size where it is not foreshortened: so the largest of them does.
-    """
-    shoulders = np.linalg.norm(at[:, Point.LEFT_SHOULDER] - at[:, Point.RIGHT_SHOULDER], axis=1)
-    trunk = np.linalg.norm(at[:, Point.NECK] - at[:, Point.PELVIS], axis=1)
-    head = np.linalg.norm(at[:, Point.HEAD] - at[:, Point.NECK], axis=1)
-    hips = float(np.median(seen[:, Point.PELVIS])) > 0.3
-    lengths = [shoulders, head, trunk] if hips else [shoulders, head]
-    usual = [max(1e-3, float(np.percentile(length, 85))) for length in lengths]
-    largest = np.max([length / top for length, top in zip(lengths, usual, strict=True)], axis=0)
-    unit = usual[2] if hips else 1.25 * usual[0]
-    return np.maximum(unit * smooth(largest, 0.8 * scene.rate, scene.cuts), 1.0)
-
-
-def _scale(side: _Side) -> Values:
-    """Pixels of the frame to one of the picture: by the longest part of the body that both show."""
-
-    def of_driver(a: int, b: int) -> float:
-        return float(np.percentile(np.linalg.norm(side.at[:, a] - side.at[:, b], axis=1) / side.size, 75))
-
-    def of_character(a: int, b: int) -> float:
-        return max(1.0, float(np.linalg.norm(side.own[a] - side.own[b])))
-
-    def ratio(a: int, b: int) -> float:
-        return of_driver(a, b) / of_character(a, b)
-
-    feet = (Point.LEFT_ANKLE, Point.RIGHT_ANKLE)
-    standing = side.character.has_legs and (side.seen[:, list(feet)].max(axis=1) > 0.5).mean() > 0.3
-    if standing:
-        factor = float(np.mean([ratio(Point.HEAD, foot) for foot in feet]))
-    elif _shows_hips(side):
-        factor = 0.6 * ratio(Point.HEAD, Point.PELVIS) + 0.4 * ratio(
-            Point.LEFT_SHOULDER, Point.RIGHT_SHOULDER
-        )
-    else:
-        factor = float(
-            np.sqrt(ratio(Point.HEAD, Point.NECK) * ratio(Point.LEFT_SHOULDER, Point.RIGHT_SHOULDER))
-        )
-    return np.asarray(side.size * factor, np.float64)
-
-
-def _shows_hips(side: _Side) -> bool:
-    inside = float(side.own[Point.PELVIS, 1]) < side.character.size[1]
-    driver = float(np.median(side.seen[:, Point.PELVIS])) > 0.4
-    return bool(inside and driver and side.own_seen[Point.PELVIS] > 0.4)
-
-
-def _face_turn(joints: Values) -> Values:
-    """(T, 2): where the nose is between the ears, to the right and down, over the head's depth."""
-    ears = joints[:, [Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
-    eyes = joints[:, [Joint.LEFT_EYE, Joint.RIGHT_EYE], :2]
-    level = eyes[:, 0] - eyes[:, 1]
-    angle = np.arctan2(level[:, 1], np.maximum(np.abs(level[:, 0]), 1e-3))
-    offset = joints[:, Joint.NOSE, :2] - ears.mean(axis=1)
-    cos, sin = np.cos(angle), np.sin(angle)
-    across = cos * offset[:, 0] + sin * offset[:, 1]
-    down = cos * offset[:, 1] - sin * offset[:, 0]
-    apart = np.linalg.norm(ears[:, 0] - ears[:, 1], axis=1)
-    depth = np.maximum(np.hypot(apart, 1.2 * across), 1e-3)
-    return np.stack([across / depth, down / depth], axis=1)
 
 
 def _angle(vectors: Values) -> Values:

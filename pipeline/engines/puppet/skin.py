@@ -109,10 +109,13 @@ def blended(before: Plane, after: Plane, joint: complex, turn: float, weights: V
 class Skin:
     """The points of one layer, bound to the bones it follows."""
 
-    def __init__(self, name: str, at: Plane, rest: Plane, unit: float, face: float) -> None:
+    def __init__(
+        self, name: str, at: Plane, rest: Plane, unit: float, face: float, *, stump: bool = False
+    ) -> None:
         self.face = face
         self.name, self.at, self.rest, self.unit = name, at, rest, unit
-        self.chain = _chain(name)
+        # Of an arm that its picture cuts off only one bone is known: what is left of it stays stiff.
+        self.chain = _chain(name)[:2] if stump else _chain(name)
         reach = (
             0.16 * unit if self.chain and self.chain[0] in (*ARM, *(p + SIDE for p in ARM)) else 0.2 * unit
         )
