@@ -179,10 +179,14 @@ def test_the_driver_is_gone_from_the_original_background(made: dict[str, Made], 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_character_performs_in_the_drivers_place(made: dict[str, Made], model: str) -> None:
-    """Inside the mask stands the same character on every background, and she wears yellow, not jeans."""
+    """Inside the mask stands the same character on every background, and she wears yellow, not jeans.
+
+    V4 also takes on the light of the scene, so that it is a little darker in this room than alone.
+    """
+    most = {"V3_Preview": 6, "V4_Preview": 25}[model]
     shown = zip(made[model].beside_masks("original"), made[model].beside_masks("transparent"), strict=True)
     for (original, _, inside), (alone, _, _) in shown:
-        assert np.abs(original[inside].astype(int) - alone[inside]).mean() < 6
+        assert np.abs(original[inside].astype(int) - alone[inside]).mean() < most
         rows = np.flatnonzero(inside.any(axis=1))
         middle = slice(int(np.percentile(rows, 55)), int(np.percentile(rows, 75)))
         red, _, blue = original[middle][inside[middle]].mean(axis=0)
