@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from api.context import answer
@@ -21,6 +22,7 @@ def install(app: Flask) -> None:
     """Let every error of the application be answered from here."""
     app.register_error_handler(FarmError, _refused)
     app.register_error_handler(HTTPException, _refused_by_flask)
+    app.register_error_handler(ParseException, _broken_off)
     app.register_error_handler(Exception, _failed)
 
 
@@ -42,16 +44,24 @@ def _refused_by_flask(error: HTTPException) -> Response | HTTPException:
     return response
 
 
+def _broken_off(error: ParseException) -> Response:
+    """The server found, as the body was read, that it is not in the chunks it should be in."""
+    return _answer(FarmError("CS-UORC01-002", "The body is not whole."))
+
+
 def _failed(error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return _answer(FarmError("CS-UORC01-199"))
 
 
-def _answer(error: FarmError, status: int = 0) -> Response:
+def body_of(error: FarmError) -> ErrorAnswer:
     """Both forms in one: clients look under ``detail`` or at the top."""
     detail = ErrorDetail(error_code=error.code, message=error.message, action=error.public.action)
-    body = ErrorAnswer(detail=detail, error_code=error.code, message=error.message)
-    response = answer(body, status or error.public.status)
+    return ErrorAnswer(detail=detail, error_code=error.code, message=error.message)
+
+
+def _answer(error: FarmError, status: int = 0) -> Response:
+    response = answer(body_of(error), status or error.public.status)
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

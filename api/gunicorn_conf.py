@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import psutil
+from gunicorn import util
 
 from renderfarm.settings import Settings
 
@@ -28,11 +33,47 @@ loglevel = _settings.log_level.lower()
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # One socket in the user's home for all farms of a machine would be one too few.
 control_socket_disable = True
+# No header of a request says where the application is mounted.
+forwarder_headers = ""
+
+
+def _metrics_folder() -> str:
+    """A new folder that names this process; those of processes that were killed go."""
+    for left in Path(tempfile.gettempdir()).glob("renderfarm-api-metrics-*-*"):
+        pid = left.name.split("-")[3]
+        if pid == str(os.getpid()) or (pid.isdecimal() and not psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"renderfarm-api-metrics-{os.getpid()}-")
+
 
 if _settings.metrics_port:
     bind.append(f"{_settings.metrics_host}:{_settings.metrics_port}")
     # Each worker counts in files of its own there; whichever is asked adds them up.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="renderfarm-api-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder()
+
+
+def _refuse(connection: socket.socket, status: int, reason: str, message: str) -> None:
+    """What gunicorn answers by itself, to what is no HTTP that it takes: JSON as everywhere, not HTML."""
+    from api.errors import body_of
+    from renderfarm.errors import FarmError
+
+    refused = FarmError("CS-UORC01-002", f"The request is no HTTP that is taken here: {reason}.")
+    body = body_of(refused if status < 500 else FarmError("CS-UORC01-199")).model_dump_json().encode()
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(connection, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+util.write_error = _refuse  # gunicorn has no setting for it
+
+
+def when_ready(server: Any) -> None:
+    """Let no silent sender hold a thread for good: connections inherit the limit of their listener.
+
+    Python's own timeouts will not do: gunicorn sets them anew for each request.
+    """
+    limit = struct.pack("@ll", _settings.silence_seconds, 0)
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def child_exit(server: Any, worker: Any) -> None:

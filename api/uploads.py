@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import logging
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Self
 
@@ -29,11 +31,12 @@ _MOST_FILES = 2
 class Upload(io.RawIOBase):
     """One file part, as Werkzeug's parser writes to it; stored once it is committed."""
 
-    def __init__(self, farm: Farm, key: str) -> None:
+    def __init__(self, farm: Farm, key: str, goes_on: Callable[[], None]) -> None:
         self.key = key
         #: The file's first bytes: enough to see of what kind it is.
         self.head = b""
         self._limit_mb = farm.settings.max_upload_mb
+        self._goes_on = goes_on
         self._writer = farm.storage.writer(key)
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # bytes are all that the parser writes
@@ -41,6 +44,7 @@ class Upload(io.RawIOBase):
             raise FarmError("CS-ORIV-005", f"The file is larger than {self._limit_mb} MB.")
         if len(self.head) < media.HEAD_BYTES:
             self.head += data[: media.HEAD_BYTES - len(self.head)]
+        self._goes_on()
         return self._writer.write(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -63,6 +67,7 @@ class Uploads:
         self._account_id = account_id
         self._uploads: list[Upload] = []
         self._submitting = False
+        self._thrown_at = 0.0
 
     def open_part(self, filename: str | None = None, **_: object) -> IO[bytes]:
         """Werkzeug's stream factory. A part whose file name is empty is a form's unused input."""
@@ -71,9 +76,8 @@ class Uploads:
         if len(self._uploads) == _MOST_FILES:
             raise FarmError("CS-UORC01-002", f"The form has more than {_MOST_FILES} files.")
         key = f"in/{self._account_id}/{new_id('file')}"
-        with self._farm.database.begin() as session:
-            garbage.throw(session, self._farm.settings, [key])
-        upload = Upload(self._farm, key)
+        self._throw(key)
+        upload = Upload(self._farm, key, self._renew)
         self._uploads.append(upload)
         return upload  # type: ignore[return-value]  # writes and seeks, which is all that is asked of it
 
@@ -86,11 +90,10 @@ class Uploads:
         return found[0] if found else None
 
     def commit(self, *uploads: Upload) -> None:
-        """Store these, and start their time as garbage anew: a slow upload may have used it up."""
+        """Store these, and start their time as garbage anew."""
         for upload in uploads:
             upload.commit()
-        with self._farm.database.begin() as session:
-            garbage.throw(session, self._farm.settings, [upload.key for upload in uploads])
+        self._throw()
 
     def submitting(self) -> None:
         """From here on a transaction may own the files, even if its answer never reaches us."""
@@ -108,6 +111,17 @@ class Uploads:
         # A commit whose connection broke may have happened: only the sweeper can tell, by the rows.
         if self._uploads and (refused or not self._submitting):
             self._discard()
+
+    def _throw(self, *keys: str) -> None:
+        """Let the sweeper have the files in ``garbage_seconds``, should nobody ask again."""
+        self._thrown_at = time.monotonic()
+        with self._farm.database.begin() as session:
+            garbage.throw(session, self._farm.settings, [*keys, *(each.key for each in self._uploads)])
+
+    def _renew(self) -> None:
+        """Keep what is here, and still comes in, from the sweeper, however slow the line is."""
+        if time.monotonic() - self._thrown_at > self._farm.settings.garbage_seconds / 2:
+            self._throw()
 
     def _discard(self) -> None:
         keys = [upload.key for upload in self._uploads]

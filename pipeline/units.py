@@ -55,6 +55,18 @@ def items_of(stage: Stage, spec: RenderSpec, span: Span) -> tuple[str, ...]:
     return tuple(f"{kind}-{span.index:04}" for kind in kinds)
 
 
+def files_of(stage: Stage, spec: RenderSpec) -> tuple[str, ...]:
+    """The artifacts that make a stage finished, besides those of its spans."""
+    mask = ("mask",) if spec.background is Background.TRANSPARENT else ()
+    gives = {
+        Stage.REFERENCE: ("character",),
+        Stage.JOIN: ("tracks",),
+        Stage.PLATE: ("plate",),
+        Stage.STITCH: ("output", "thumbnail", *mask),
+    }
+    return gives.get(stage, ())
+
+
 def missing_spans(
     stage: Stage, spec: RenderSpec, spans: Iterable[Span], there: Collection[str]
 ) -> tuple[Span, ...]:

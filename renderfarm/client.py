@@ -46,8 +46,8 @@ class Client:
         self._session = requests.Session()
         if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1"):
             self._session.trust_env = False  # no proxy stands between us and ourselves
-        if key:
-            self._session.headers["Authorization"] = f"Bearer {key}"
+        # Not the session's: a store or a CDN must not see the key, and S3 refuses a signed address with one.
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +109,8 @@ class Client:
                 part.unlink()
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._send(method, self._url + path, **options).json())
+        answer = self._send(method, self._url + path, headers=self._headers, **options)
+        return cast("dict[str, Any]", answer.json())
 
     def _send(self, method: str, url: str, **options: Any) -> requests.Response:
         import requests

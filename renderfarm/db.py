@@ -10,6 +10,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, create_engine, func
 from sqlalchemy.orm import Session, sessionmaker
 
+#: A transaction that says nothing for so long is ended by the server. A process that stands still in the
+#: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
+IDLE_SECONDS = 15
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -23,7 +26,13 @@ class Database:
             url.replace("postgresql://", "postgresql+psycopg://", 1),
             pool_size=pool_size,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10},
+            connect_args={
+                "connect_timeout": 10,
+                # A server that vanishes without a word is noticed within half a minute.
+                **{"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3},
+                "tcp_user_timeout": 25_000,
+                "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
+            },
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

@@ -55,6 +55,7 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
     session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     pools = leases.pools(session, settings)
     queues = session.scalars(select(Unit.queue).where(Unit.status == UnitStatus.WAITING).distinct())
+    served = frozenset[str]().union(*(pool.pins for pool in pools.values()))
     admitted = []
     for queue in sorted(queues):
         pool = pools.get(queue, leases.Pool(idle=0, pins=frozenset()))
@@ -63,7 +64,7 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
         room = pool.idle + SLACK - _unclaimed(session, queue, pins)
         if room <= 0:
             continue
-        line = waiting_in_turn(queue, pins)
+        line = waiting_in_turn(queue, pins, served)
         ids = session.scalars(
             select(line.c.id)
             .where(line.c.turn <= settings.account_running_cap)

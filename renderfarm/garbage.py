@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,10 @@ def keep(session: Session, keys: Iterable[str]) -> None:
 
 
 def next_due(session: Session) -> str | None:
-    """A key whose time has come, locked until the transaction ends; None when there is none."""
+    """A key whose time has come, locked until the transaction ends; None when there is none.
+
+    The transaction may wait for the store, however slow it is.
+    """
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     due = select(Garbage.key).where(Garbage.after < func.now()).order_by(Garbage.after)
     return session.scalar(due.limit(1).with_for_update(skip_locked=True))

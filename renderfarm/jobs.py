@@ -379,7 +379,10 @@ def _end(
     code: str | None = None,
     message: str = "",
 ) -> None:
-    """The job's last transition: no unit goes on, the hold is settled, its work becomes garbage."""
+    """The job's last transition: no unit goes on, the hold is settled, its work becomes garbage.
+
+    So do the inputs of a job that has nothing to show for them.
+    """
     job.status = status.value
     _set(job, completed_at=func.now())
     if code is not None:
@@ -393,7 +396,8 @@ def _end(
         unit.status = UnitStatus.CANCELLED.value
         _set(unit, finished_at=func.now())
     session.flush()
-    garbage.throw(session, settings, [f"work/{job.id}/"])
+    left = [] if status is JobStatus.COMPLETE else job.inputs.values()
+    garbage.throw(session, settings, [f"work/{job.id}/", *left])
     settle = credits.capture if status is JobStatus.COMPLETE else credits.release
     settle(session, job)
     announce(session)

@@ -3,6 +3,7 @@
 claim       compare-and-set on the unit; its attempt number is the fence of all that follows
 heartbeat   prolongs the lease, but only while progress has advanced within the stall limit
 add_item    makes a finished piece or segment part of the job, whatever becomes of the attempt
+promise     notes a final output before it is stored: garbage, until ``finish`` makes it the job's
 hand_over   gives the unit back unfinished, for a worker that has to go
 take_back   ends a lease that ran out: the worker is lost, or its work hangs
 """
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import Plan, RenderSpec, Stage, VideoInfo
 from pipeline.units import BY_SPANS, missing_spans, spans_of
-from renderfarm import jobs
+from renderfarm import garbage, jobs
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import after
 from renderfarm.jobs import Outcome
@@ -39,6 +40,7 @@ __all__ = [
     "hand_over",
     "heartbeat",
     "pools",
+    "promise",
     "report_worker",
     "take_back",
 ]
@@ -99,6 +101,17 @@ def add_item(session: Session, claim: Claim, files: Sequence[StoredFile]) -> boo
     _, unit = held
     unit.failures = unit.lost = 0
     session.flush()
+    return True
+
+
+def promise(session: Session, settings: Settings, claim: Claim, key: str) -> bool:
+    """The output ``key`` is about to be stored, and garbage until ``jobs.finish``; False for a late attempt.
+
+    A late one draws the same bytes under the same key, which may be the finished job's by now.
+    """
+    if jobs.fenced(session, claim) is None:
+        return False
+    garbage.throw(session, settings, [key])
     return True
 
 

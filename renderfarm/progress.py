@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Subquery, func, select, union_all
+from sqlalchemy import Subquery, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, Stage
@@ -69,15 +69,22 @@ def _eta(session: Session, job: Job, share: float) -> float | None:
     return round(float(session.execute(elapsed).scalar_one()) * (1 - share) / share, 1)
 
 
-def waiting_in_turn(queue: str, pins: Collection[str] | None = None) -> Subquery:
+def waiting_in_turn(
+    queue: str, pins: Collection[str] | None = None, served: Collection[str] | None = None
+) -> Subquery:
     """The queue's waiting units, numbered in the order of admission: id, job_id, turn, place.
 
-    An account's turn counts what it has admitted or running anywhere, then its units that wait, the
-    oldest job's first. So whoever has the least goes first, and among equals whoever came first.
+    Only those of ``pins``, where given. An account's turn counts what it has admitted or running
+    anywhere, then its units that wait, the oldest job's first. So whoever has the least goes first, and
+    among equals whoever came first. Admitted units that no worker can claim, since their pins are not
+    ``served``, count for nothing: they would take their account's share until their job times out.
     """
+    claimable = Unit.status == UnitStatus.ADMITTED
+    if served is not None:
+        claimable &= Unit.pins.in_(served)
     busy = (
         select(Unit.account_id, func.count().label("units"))
-        .where(Unit.status.in_((UnitStatus.ADMITTED, UnitStatus.RUNNING)))
+        .where(or_(Unit.status == UnitStatus.RUNNING, claimable))
         .group_by(Unit.account_id)
         .subquery()
     )

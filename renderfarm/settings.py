@@ -48,6 +48,8 @@ class Settings:
     min_seconds: float = 0.5
     min_side: int = 64
     max_side: int = 4096
+    #: How long a sender may be silent in the middle of a request.
+    silence_seconds: int = 30
 
     #: The protocol's clock, in seconds.
     lease_seconds: float = 6.0

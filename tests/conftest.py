@@ -18,6 +18,18 @@ from tests.services.s3 import S3Server, Unavailable, s3_server
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, a file stays together, and so do all that share the one whole farm.
+
+    The longest come first, so that nobody waits for them at the end.
+    """
+    for item in items:
+        whole_farm = item.path.parent.name == "e2e"
+        item.add_marker(pytest.mark.xdist_group("e2e" if whole_farm else str(item.path)))
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the farm settings of whoever runs it."""

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Span, Stage
-from pipeline.units import BY_SPANS, inputs_of, items_of
-from renderfarm import garbage, leases
+from pipeline.units import BY_SPANS, files_of, inputs_of, items_of
+from renderfarm import leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
@@ -85,6 +85,8 @@ class Attempt:
         self._check_items()
         if len(self._items) < len(request.spans):
             raise BrokenPromise(f"The engine drew {len(self._items)} of {len(request.spans)} parts.")
+        if missing := set(files_of(request.stage, request.spec)) - done.files.keys():
+            raise BrokenPromise(f"The engine did not make {', '.join(sorted(missing))}.")
         log.info("drawn, now storing")
         return Result(
             [self._store(name, request.out / file) for name, file in done.files.items()], done.facts
@@ -170,7 +172,8 @@ class Attempt:
         claim = self._claim
         if claim.stage is Stage.STITCH:
             key = f"out/{claim.job_id}/{checksum(path).sha256}{path.suffix}"
-            self.record(lambda session: garbage.throw(session, self._tools.settings, [key]))
+            if not self.record(lambda session: leases.promise(session, self._tools.settings, claim, key)):
+                raise Stopped(Reason.LOST)
         else:
             key = f"{claim.folder}{path.name}"
         return upload(self._tools.storage, name, key, path, self._tick_of_store)

@@ -169,6 +169,7 @@ class _Process:
         self._input = self._popen.stdin
         self._events: SimpleQueue[Event | _End] = SimpleQueue()
         self._stderr = _Tail(self._popen.stderr)
+        self._writer: threading.Thread | None = None
         self._readers = [
             threading.Thread(target=self._read_events, args=(self._popen.stdout,), daemon=True),
             threading.Thread(target=self._stderr.read, daemon=True),
@@ -186,9 +187,9 @@ class _Process:
         return self._stderr.text
 
     def send(self, request: Request) -> None:
-        with suppress(BrokenPipeError):  # it died: its end is the next event
-            self._input.write(f"{request.dumps()}\n".encode())
-            self._input.flush()
+        """Write the request, in a thread: one that does not read must not hold up whoever watches it."""
+        self._writer = threading.Thread(target=self._write, args=(f"{request.dumps()}\n",), daemon=True)
+        self._writer.start()
 
     def next_event(self, seconds: float) -> Event | None:
         """The next event, or None after ``seconds``; raises ``DrawingDied`` at the end."""
@@ -209,8 +210,16 @@ class _Process:
         self._popen.wait()
         for reader in self._readers:
             reader.join(timeout=1)  # a stray that left the group may hold the pipe open
-        with suppress(BrokenPipeError):
-            self._input.close()
+        if self._writer is not None:
+            self._writer.join(timeout=1)
+        if self._writer is None or not self._writer.is_alive():
+            with suppress(BrokenPipeError):
+                self._input.close()
+
+    def _write(self, line: str) -> None:
+        with suppress(BrokenPipeError):  # it died: its end is the next event
+            self._input.write(line.encode())
+            self._input.flush()
 
     def _read_events(self, pipe: IO[bytes]) -> None:
         reason = ""

@@ -121,7 +121,8 @@ class Runner:
             return self._fail(claim, attempt, error.code, str(error), retryable=error.retryable)
         except Corrupt as error:
             log.error("%s", error)
-            return self._fail(claim, attempt, "CS-UORC01-199", "A stored file was damaged.", retryable=True)
+            message = "A stored file is damaged or gone."
+            return self._fail(claim, attempt, "CS-UORC01-199", message, retryable=True)
         except Exception as error:
             log.exception("a bug, or a machine in trouble")
             message = f"The worker failed ({type(error).__name__})."

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Unreadable, UnsupportedFormat
+from pipeline.errors import TooLong, Unreadable, UnsupportedFormat
 from pipeline.ffmpeg.tool import flags, guard, running
 from pipeline.spec import VideoInfo
 
@@ -41,6 +41,9 @@ _MISSING_ROUNDED = 0.5
 _CUT_SHORT = ("partial file", "ended prematurely")
 #: More boxes than any real file has; a file of nothing else must not keep us busy.
 _MOST_BOXES = 100_000
+#: More packets than five minutes of any picture and its sound have. A few KB of index can claim millions,
+#: and each costs us time and memory.
+_MOST_PACKETS = 400_000
 #: Sound that starts within this of the first frame needs no silence and no cut.
 _IN_STEP_SECONDS = 0.001
 
@@ -50,7 +53,7 @@ def probe(source: str | Path) -> VideoInfo:
 
     Raises ``UnsupportedFormat`` for what is no MP4, MOV, WebM or AVI, ``Unreadable`` for one that is
     empty, cut short or without a picture, and ``ToolError`` where ffprobe cannot be run. Limits are
-    not judged here.
+    not judged here, but for one: ``TooLong`` for a video that could not even be looked through.
     """
     return inspect(source).info
 
@@ -252,7 +255,9 @@ def _packets(source: str | Path) -> dict[int, _Packets]:
     wanted = ["-show_entries", "packet=stream_index,pts,dts,duration,flags", "-of", "csv=p=0"]
     found: dict[int, _Packets] = {}
     with running("ffprobe", ["-v", "error", *flags(options), *wanted, address]) as child:
-        for stream, *values in _rows(child.stdout):
+        for count, (stream, *values) in enumerate(_rows(child.stdout)):
+            if count == _MOST_PACKETS:
+                raise TooLong(f"the video has more than {_MOST_PACKETS} frames")
             found.setdefault(int(stream), _Packets()).add(*values[:4])
         child.process.wait()
         ends_early = any(words in child.complaint() for words in _CUT_SHORT)

@@ -21,6 +21,8 @@ DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 #: Also keeps the build's name and random ids out of files: same input, same bytes.
 BITEXACT = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 
+#: ENOSPC and EDQUOT, as ffmpeg says them.
+_NO_ROOM = ("No space left on device", "Disk quota exceeded")
 #: How much of ffmpeg's complaint an error carries.
 _COMPLAINT_BYTES = 2000
 
@@ -83,9 +85,13 @@ class Child:
         return self._complaints.read().decode(errors="replace").strip()
 
     def failure(self, what: str, kind: type[PipelineError]) -> PipelineError:
-        """The error to raise: ``kind``, unless the program was killed, which says nothing of the input."""
-        code = self.process.wait()
-        return (ToolError if code < 0 else kind)(f"{what} ({self._program} exit {code}): {self.complaint()}")
+        """The error to raise: ``kind``, unless the program was killed or had no room to write.
+
+        Neither says anything of the input.
+        """
+        code, complaint = self.process.wait(), self.complaint()
+        innocent = code < 0 or any(words in complaint for words in _NO_ROOM)
+        return (ToolError if innocent else kind)(f"{what} ({self._program} exit {code}): {complaint}")
 
 
 @contextmanager

@@ -17,7 +17,8 @@ _CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
-    ("pytest",),
+    # Two at a time: half of the suite waits, for servers, leases and graces.
+    ("pytest", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"),
 )
 
 
@@ -30,7 +31,7 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
     environ = {**os.environ, "PATH": f"{own_bin}{os.pathsep}{os.environ.get('PATH', '')}"}
     failed: list[str] = []
     for tool, *arguments in checks:
-        name = " ".join((tool, *arguments))
+        name = tool if tool == "pytest" else " ".join((tool, *arguments))
         click.secho(f"== {name}", bold=True)
         began = time.monotonic()
         done = subprocess.run([own_bin / tool, *arguments], cwd=ROOT, env=environ, check=False)

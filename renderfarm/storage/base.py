@@ -13,7 +13,11 @@ from types import TracebackType
 from typing import Self
 
 #: No part of a key starts with a dot: that rules out ``..`` and leaves dotted names to the store.
-_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+#: A part leaves a file system, which takes 255 bytes, room for a temporary name.
+_PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
+_KEY = re.compile(rf"{_PART}(/{_PART})*")
+#: What S3 takes.
+_LONGEST = 1024
 CHUNK = 1 << 20
 
 
@@ -153,8 +157,8 @@ def checksum(path: Path) -> Stored:
 
 
 def checked(key: str) -> str:
-    """``key`` itself; ``ValueError`` where it could lead out of the store."""
-    if not _KEY.fullmatch(key):
+    """``key`` itself; ``ValueError`` where it could lead out of the store, or is too long."""
+    if len(key) > _LONGEST or not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
 

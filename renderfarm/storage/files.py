@@ -118,12 +118,21 @@ class _FileWriter(Writer):
             os.fsync(self._file.fileno())  # a row will name this file: it has to outlive a power cut
             self._file.close()
             self._part.replace(self._path)
+            _sync(self._path.parent)  # the name, too
 
     def _abort(self) -> None:
         with suppress(OSError):  # on a full disk closing fails as it flushes; the file goes either way
             self._file.close()
         self._part.unlink(missing_ok=True)
         self._prune(self._path.parent)
+
+
+def _sync(folder: Path) -> None:
+    entries = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(entries)
+    finally:
+        os.close(entries)
 
 
 @contextmanager

@@ -63,7 +63,8 @@ def test_its_head_alone_can_be_asked_for(client: FlaskClient, stored: str) -> No
 @pytest.mark.parametrize(
     "key",
     ["in/acct/secret", "work/job_1/plate", "out/../in/acct/secret", "out/..%2f..%2fetc/passwd", "out/", "out",
-     "out/job_1", "out/job_1/", "out//job_1", "out/job_1/none.mp4", "out/%00", "/etc/passwd", "out/.hidden"],
+     "out/job_1", "out/job_1/", "out//job_1", "out/job_1/none.mp4", "out/%00", "/etc/passwd", "out/.hidden",
+     "out/" + "a" * 300, "out/" + "a/" * 1900 + "a"],
 )  # fmt: skip
 def test_nothing_else_is_served(client: FlaskClient, stored: str, key: str) -> None:
     response = client.get(f"/files/{key}")

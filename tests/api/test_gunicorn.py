@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +47,13 @@ def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[S
     port, metrics_port = free_port(), free_port()
     temp = tmp_path / "tmp"
     temp.mkdir()
+    (temp / "renderfarm-api-metrics-4194305-killed").mkdir()  # no process has so high a number
     env = os.environ | {
         "DATABASE_URL": settings.database_url,
         "FARM_STORAGE_URL": settings.storage_url,
         "FARM_API_BIND": f"127.0.0.1:{port}",
         "FARM_METRICS_PORT": str(metrics_port),
+        "FARM_SILENCE_SECONDS": "3",
         "TMPDIR": str(temp),
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
@@ -89,15 +93,53 @@ def test_its_metrics_count_over_all_processes_on_their_own_port_only(served: Ser
 
 
 def test_a_wrong_key_is_answered_before_its_body_is_sent(served: Served) -> None:
-    host, port = served.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(
-            b"POST /api/render HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer sk-wrong\r\n"
-            b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 400000000\r\n\r\n"
+    head, body = _exchange(
+        served,
+        b"POST /api/render HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer sk-wrong\r\nConnection: close\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 400000000\r\n\r\n",
+    )
+    assert head.startswith("HTTP/1.1 401 ")
+    assert json.loads(body)["error_code"] == "CS-ORAU-002"
+
+
+def test_what_is_no_http_is_refused_as_json_too(served: Served) -> None:
+    for request, status, code in (
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "CS-UORC01-002"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 20000 + b"\r\n\r\n", 431, "CS-UORC01-002"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400, "CS-UORC01-002"),
+        (b"\x16\x03\x01\x02\r\n\r\n", 400, "CS-UORC01-002"),
+        (b"GET /none HTTP/1.1\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n", 404, "CS-UORC01-115"),
+    ):
+        head, body = _exchange(served, request)
+        assert head.startswith(f"HTTP/1.1 {status} ")
+        assert "Content-Type: application/json" in head
+        assert json.loads(body)["error_code"] == code
+
+
+def test_chunks_that_are_none_are_the_senders_fault(served: Served) -> None:
+    for kind in ("multipart/form-data; boundary=x", "application/json", "application/x-www-form-urlencoded"):
+        head, body = _exchange(
+            served,
+            f"POST /api/render HTTP/1.1\r\nAuthorization: Bearer {served.secret}\r\nConnection: close\r\n"
+            f"Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n".encode(),
         )
-        answer = connection.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 401 ")
-    assert b"CS-ORAU-002" in answer
+        assert head.startswith("HTTP/1.1 400 ")
+        assert json.loads(body)["error_code"] == "CS-UORC01-002"
+
+
+def test_whoever_falls_silent_in_an_upload_is_not_waited_for(served: Served, settings: Settings) -> None:
+    started = time.monotonic()
+    head, body = _exchange(
+        served,
+        f"POST /api/render HTTP/1.1\r\nAuthorization: Bearer {served.secret}\r\nConnection: close\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="ref_image"; filename="a"\r\n\r\n'.encode()
+        + b"a" * 200_000,
+    )
+    assert head.startswith("HTTP/1.1 400 ")
+    assert json.loads(body)["error_code"] == "CS-UORC01-002"
+    assert time.monotonic() - started < 15
+    assert not list(Path(settings.storage_url.removeprefix("file://")).rglob("*.part"))
 
 
 def test_a_large_video_passes_through_without_being_held(served: Served, tmp_path: Path) -> None:
@@ -116,6 +158,16 @@ def test_a_large_video_passes_through_without_being_held(served: Served, tmp_pat
         file.close()
     assert response.status_code == 202
     assert _memory(served.pid) - before < 50 << 20
+
+
+def _exchange(served: Served, request: bytes) -> tuple[str, bytes]:
+    """The head and the body of what is answered to these bytes."""
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request)
+        answered = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = answered.partition(b"\r\n\r\n")
+    return head.decode(), body
 
 
 def _memory(pid: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import pytest
 from sqlalchemy import select
 
 from api.context import Farm
+from api.uploads import Uploads
 from renderfarm.models import Account, Garbage, Job, Unit
+from renderfarm.settings import Settings
+from renderfarm.sweep import Sweeper
 from tests.api.conftest import GRANT, Caller, sent
 from tests.clips import make_clip
+from tests.waiting import until
 
 
 def job_of(farm: Farm, job_id: str) -> Job:
@@ -124,3 +130,22 @@ def test_the_last_credits_may_be_spent_and_no_more(
     assert alice.post(upload).status_code == 202
     again = {name: sent(media / str(file.filename)) for name, file in upload.items()}
     assert alice.post(again).status_code == 402
+
+
+def test_an_upload_over_a_slow_line_is_nobodys_garbage_while_it_lasts(settings: Settings, farm: Farm) -> None:
+    hasty = Farm(replace(settings, garbage_seconds=1.0), farm.database, farm.storage)
+    sweeper = Sweeper(hasty.settings, farm.database, farm.storage)
+    with Uploads(hasty, "slow") as uploads:
+        picture, video = uploads.open_part("a.png"), uploads.open_part("a.mp4")
+        picture.write(b"a picture")
+        until_later = time.monotonic() + 2.5
+
+        def uploaded() -> bool:
+            video.write(b"x")
+            sweeper.collect_garbage()
+            return time.monotonic() > until_later
+
+        until(uploaded)
+        uploads.commit(*uploads._uploads)
+        assert len(list(farm.storage.list("in/slow/"))) == 2
+    assert list(farm.storage.list("in/slow/")) == []

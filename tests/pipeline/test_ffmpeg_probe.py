@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Unreadable, UnsupportedFormat
+from pipeline.errors import TooLong, Unreadable, UnsupportedFormat
 from pipeline.ffmpeg import probe, read_frames
 from pipeline.ffmpeg.probe import inspect
 from pipeline.spec import Span
@@ -334,3 +335,11 @@ def test_the_real_clips_are_what_they_are_known_to_be(real_media: Path) -> None:
     assert stream_field(real_media / "bird.mp4", "v:0", "nb_frames") == str(
         probe(real_media / "bird.mp4").frames
     )
+
+
+def test_a_video_of_more_frames_than_can_be_looked_through_is_too_long(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["pipeline.ffmpeg.probe"], "_MOST_PACKETS", COUNT)
+    with pytest.raises(TooLong):  # it has sound, too
+        probe(plain)

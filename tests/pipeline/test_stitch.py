@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import EngineError
-from pipeline.ffmpeg import VideoWriter, probe, read_frames
+from pipeline.errors import EngineError, ToolError
+from pipeline.ffmpeg import VideoWriter, lay_sound, probe, read_frames
 from pipeline.protocol import Item, Progress, Request
 from pipeline.spec import Background, Model, RenderSpec, Stage, divide, plan_for
 from pipeline.stitch import stitch
@@ -269,6 +269,13 @@ def test_no_word_of_the_inputs_reaches_the_output(studio: Studio, request_for: R
 def test_the_output_starts_to_play_before_it_is_whole(studio: Studio, request_for: RequestFor) -> None:
     data = Path(stitch(request_for(studio.driver()), quiet).files["output"]).read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_is_not_the_videos_fault(studio: Studio) -> None:
+    video = studio.driver("-c:a", "aac")
+    with pytest.raises(ToolError, match="No space left"):
+        lay_sound(video, video, Path("/dev/full"), Fraction(5, 2))
 
 
 def test_segments_encoded_otherwise_are_refused(

@@ -129,3 +129,10 @@ def test_only_a_complete_job_has_no_error() -> None:
     cancelled = error_of({"status": "cancelled"})
     assert cancelled is not None
     assert "cancelled" in str(cancelled)
+
+
+def test_the_key_is_shown_to_the_farm_alone(server: str, tmp_path: Path) -> None:
+    _will_answer((200, b"frames"))  # a store or a CDN, whose address needs no key
+    with Client("http://farm.invalid", "sk-1") as client:
+        client.download(f"{server}/out/video.mp4", tmp_path / "video.mp4")
+    assert [key for _, key, _ in _Answers.asked] == [None]

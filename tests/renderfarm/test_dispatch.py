@@ -131,6 +131,19 @@ def test_versions_that_no_live_worker_has_do_not_stand_in_the_way(farm: Farm) ->
     assert stuck not in {unit.split(":")[0] for unit in admitted}
 
 
+def test_units_that_nobody_can_claim_use_up_no_share_of_their_account(farm: Farm) -> None:
+    account = farm.account()
+    old = [farm.submit(account), farm.submit(account, Model.V3)]
+    assert len(farm.admit()) == 4  # all that one account may have
+    with farm.database.begin() as session:
+        pins = "puppet_v4/0 perception/1 plan/1"
+        session.query(Unit).where(Unit.job_id == old[0]).update({"pins": pins}, synchronize_session=False)
+    fresh = farm.submit(account)
+    assert farm.admit() == []
+    farm.report(worker("new"))  # of v4; none of v3 is there
+    assert farm.admit() == [f"{fresh}:analyse:0", f"{fresh}:reference:0"]
+
+
 def test_a_job_that_somebody_is_changing_is_admitted_a_round_later(farm: Farm) -> None:
     held, free = farm.submit(farm.account()), farm.submit(farm.account())
     with farm.database.begin() as session:

@@ -86,7 +86,7 @@ def test_an_input_at_fault_fails_the_job_at_once_and_gives_the_credits_back(farm
     assert (ended.status, ended.error_code, ended.error_message) == ("failed", "CS-UORC01-101", "it broke")
     assert farm.units(job) == {"reference": "cancelled", "analyse": "failed"}
     assert farm.money(account) == (50, 0)
-    assert garbage_keys(farm) == {f"work/{job}/"}
+    assert garbage_keys(farm) == {f"work/{job}/", "in/a/picture", "in/a/video"}
     assert not farm.beat(other, 1, 2)
     assert not farm.finish(other, "character")
     assert farm.fail(other) is Outcome.STALE
@@ -147,6 +147,7 @@ def test_cancelling_settles_at_once_and_stops_what_runs(farm: Farm) -> None:
     assert not farm.hand_over(claim)
     assert farm.fail(claim) is Outcome.STALE
     assert farm.artifacts(job) == set()
+    assert garbage_keys(farm) == {f"work/{job}/", "in/a/picture", "in/a/video"}
     assert farm.units(job) == {"reference": "cancelled", "analyse": "cancelled"}
     assert farm.mismatches() == 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,9 +154,23 @@ class TestEveryStore:
             out.__exit__(None, None, None)
 
     @pytest.mark.parametrize(
-        "key", ["", "/etc/passwd", "../a", "in/../../a", "in//a", "in/.a", "in/a/", "a b"]
+        "key",
+        [
+            "",
+            "/etc/passwd",
+            "../a",
+            "in/../../a",
+            "in//a",
+            "in/.a",
+            "in/a/",
+            "a b",
+            "in/" + "a" * 201,
+            "a/" * 512 + "a",
+        ],
     )
-    def test_a_key_cannot_lead_out_of_the_store(self, store: Storage, tmp_path: Path, key: str) -> None:
+    def test_a_key_cannot_lead_out_of_the_store_or_be_too_long(
+        self, store: Storage, tmp_path: Path, key: str
+    ) -> None:
         for call in (store.writer, store.size, store.delete, store.source, store.url, store.exists):
             with pytest.raises(ValueError, match="not a storage key"):
                 call(key)
@@ -208,12 +224,27 @@ class TestFileStore:
         file_store.delete("work/job/a/b")
         assert list((tmp_path / "store").iterdir()) == []
 
-    def test_a_full_disk_is_an_error_of_the_store(self) -> None:
+    def test_a_full_disk_is_an_error_of_the_store(self, file_store: FileStore, tmp_path: Path) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("this system has no /dev/full")
-        store = FileStore(Path("/dev/full"), "http://farm.test/files")
-        with pytest.raises(StorageError), store.writer("in/acct/a") as out:
+        with (
+            Path("/dev/full").open("wb") as full,
+            pytest.raises(StorageError, match="No space left") as refused,
+            file_store.writer("in/acct/a") as out,
+        ):
+            os.dup2(full.fileno(), out._file.fileno())
             out.write(b"x")
+            out.commit()
+        assert not isinstance(refused.value, NotStored)
+        assert list((tmp_path / "store").iterdir()) == []
+
+    def test_a_stored_file_and_its_name_reach_the_disk(
+        self, file_store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[bool] = []
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
+        write(file_store, "in/acct/a")
+        assert synced == [False, True]
 
     def test_its_address_is_the_farms_own(self, tmp_path: Path) -> None:
         settings = Settings(

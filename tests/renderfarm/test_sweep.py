@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 
-from renderfarm import garbage, jobs
-from renderfarm.db import after
+from renderfarm import db, garbage, jobs
+from renderfarm.db import Database, after
 from renderfarm.models import Garbage, Job, Unit, Worker
 from renderfarm.storage import FileStore, StorageError
 from renderfarm.sweep import Sweeper
 from tests.renderfarm.farm import Farm, worker
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -152,3 +155,50 @@ def test_many_sweepers_at_once_take_a_unit_back_once(farm: Farm, store: FileStor
     with farm.database.begin() as session:
         assert jobs.list_jobs(session, status="failed") == []
         assert session.query(Unit).where(Unit.status == "running").count() == 0
+
+
+def test_a_process_that_stands_still_inside_a_transaction_holds_nobody_up(
+    farm: Farm, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "IDLE_SECONDS", 1)
+    frozen, lost = farm.submit(farm.account()), farm.submit(farm.account())
+    units = [farm.take(f"{job}:analyse:0") for job in (frozen, lost)]
+    for unit in units:
+        farm.lose(unit)
+    with closing(Database(farm.database.url)) as other:
+        session = Session(other.engine)
+        jobs.lock(session, frozen)  # and never another word, as after SIGSTOP or a cut cable
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(sweeper.sweep).result(timeout=20) == 2
+        session.invalidate()
+
+
+def test_a_slow_store_does_not_lose_the_lock_on_what_it_deletes(
+    farm: Farm, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "IDLE_SECONDS", 1)
+    put(store, "in/a/x")
+    throw(farm, "in/a/x")
+
+    def delete(key: str) -> None:
+        until_idle_for(farm, 1.5)
+        FileStore.delete(store, key)
+
+    monkeypatch.setattr(store, "delete", delete)
+    with closing(Database(farm.database.url)) as own:
+        assert Sweeper(farm.settings, own, store).collect_garbage() == 1
+    assert garbage_keys(farm) == []
+
+
+def until_idle_for(farm: Farm, seconds: float) -> None:
+    """Wait until a transaction has stood still for so long, or is no more."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'idle in transaction' AND state_change > now() - :seconds * interval '1 second'"
+    )
+
+    def over() -> bool:
+        with farm.database.begin() as session:
+            return session.execute(query, {"seconds": seconds}).scalar_one() == 0
+
+    until(over)

@@ -124,6 +124,12 @@ def test_before_the_first_frame_the_limit_is_that_of_the_set_up(request_) -> Non
         draw(Drawing(("sleep", "600")), request_, setup=0.01, stall=600)
 
 
+def test_one_that_never_reads_a_long_request_is_not_waited_for(request_) -> None:
+    longer_than_a_pipe = replace(request_, inputs={f"segment-{i:04}": Path("/" * 300) for i in range(500)})
+    with pytest.raises(DrawingHung):
+        draw(Drawing(("sleep", "600")), longer_than_a_pipe, setup=0.01, stall=600)
+
+
 def test_what_the_tick_raises_stops_the_drawing_within_two_seconds(drawing_of, request_) -> None:
     drawing = drawing_of("slow")
     running = drawing.run(request_, Patience(), tick=stop_when(lambda: time.monotonic() > deadline))

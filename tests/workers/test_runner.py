@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
@@ -14,10 +15,10 @@ from pipeline.spec import Background, RenderSpec, Stage
 from renderfarm import jobs, leases
 from renderfarm.db import Database
 from renderfarm.models import Garbage, JobStatus, UnitStatus
-from renderfarm.storage import FileStore, StorageError, Writer, checksum
+from renderfarm.storage import FileStore, StorageError, Stored, Writer, checksum
 from tests.waiting import until
 from tests.workers.farm import CREDITS, VIDEO, Farm
-from workers import transfer
+from workers import attempt, transfer
 from workers.board import Board
 from workers.runner import Outcome
 
@@ -241,6 +242,46 @@ def test_a_damaged_input_is_never_drawn_from(farm: Farm) -> None:
         out.commit()
     assert farm.run(unit_id) is Outcome.RETRY
     assert farm.unit(unit_id).error_code == "CS-UORC01-199"
+
+
+def test_an_input_that_is_gone_is_not_looked_for_without_end(farm: Farm) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.SEGMENT)
+    farm.store.delete(farm.artifacts(job_id)["tracks"].key)
+    for _ in range(farm.settings.max_attempts - 1):
+        assert farm.run(unit_id) is Outcome.RETRY
+        assert farm.admit(job_id) == [unit_id]
+    assert farm.run(unit_id) is Outcome.FAILED
+    assert farm.job(job_id).error_code == "CS-UORC01-199"
+    assert farm.balance() == (100, 0)
+
+
+def test_an_attempt_that_wakes_up_late_does_not_throw_the_finished_output_away(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.STITCH)
+
+    def slow_checksum(path: Path) -> Stored:
+        monkeypatch.setattr(attempt, "checksum", checksum)
+        with farm.database.begin() as session:
+            session.execute(text("UPDATE units SET lease_until = now() - interval '1 s'"))
+            leases.take_back(session, farm.settings, unit_id)
+        farm.finish(job_id)  # another worker does, while this one stands still
+        return checksum(path)
+
+    monkeypatch.setattr(attempt, "checksum", slow_checksum)
+    assert farm.run(unit_id) is Outcome.STALE
+    assert farm.job(job_id).status == JobStatus.COMPLETE
+    with farm.database.begin() as session:
+        assert session.scalars(select(Garbage.key)).all() == [f"work/{job_id}/"]
+
+
+def test_a_job_whose_output_was_not_made_is_not_complete(farm: Farm) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.STITCH)
+    assert farm.run(unit_id, "empty_handed") is Outcome.RETRY
+    assert farm.balance() == (100 - CREDITS, CREDITS)
 
 
 def test_a_final_output_is_garbage_until_its_job_is_finished(farm: Farm) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renderfarm.storage import FileStore, NotStored, StorageError, Stored, checksum
+from renderfarm.storage import FileStore, StorageError, Stored, checksum
 from workers import transfer
 from workers.heart import Reason, Stopped
 from workers.transfer import Corrupt, fetch, patiently, upload
@@ -84,7 +84,7 @@ def test_a_store_that_stays_away_is_given_up(impatient: None) -> None:
 
 
 def test_a_file_that_is_not_there_is_not_waited_for(store: FileStore, tmp_path: Path) -> None:
-    with pytest.raises(NotStored):
+    with pytest.raises(Corrupt):
         fetch(store, "work/job_a/none", tmp_path, go_on)
 
 
