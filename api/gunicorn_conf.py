@@ -35,6 +35,8 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 # No header of a request says where the application is mounted.
 forwarder_headers = ""
+# It would wait without a limit for a reader that has stopped.
+sendfile = False
 
 
 def _metrics_folder() -> str:
@@ -67,13 +69,21 @@ util.write_error = _refuse  # gunicorn has no setting for it
 
 
 def when_ready(server: Any) -> None:
-    """Let no silent sender hold a thread for good: connections inherit the limit of their listener.
+    """Let no silent peer hold a thread for good: connections inherit the limits of their listener.
 
     Python's own timeouts will not do: gunicorn sets them anew for each request.
     """
     limit = struct.pack("@ll", _settings.silence_seconds, 0)
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def post_worker_init(worker: Any) -> None:
+    """A peer that was not waited for is no error of ours: keep it out of the log."""
+    worker.log.error_log.addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
+    )
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -48,7 +48,7 @@ class Settings:
     min_seconds: float = 0.5
     min_side: int = 64
     max_side: int = 4096
-    #: How long a sender may be silent in the middle of a request.
+    #: How long a peer may be silent in the middle of a request, or read nothing of its answer.
     silence_seconds: int = 30
 
     #: The protocol's clock, in seconds.

@@ -53,7 +53,7 @@ def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[S
         "FARM_STORAGE_URL": settings.storage_url,
         "FARM_API_BIND": f"127.0.0.1:{port}",
         "FARM_METRICS_PORT": str(metrics_port),
-        "FARM_SILENCE_SECONDS": "3",
+        "FARM_SILENCE_SECONDS": "2",
         "TMPDIR": str(temp),
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
@@ -140,6 +140,20 @@ def test_whoever_falls_silent_in_an_upload_is_not_waited_for(served: Served, set
     assert json.loads(body)["error_code"] == "CS-UORC01-002"
     assert time.monotonic() - started < 15
     assert not list(Path(settings.storage_url.removeprefix("file://")).rglob("*.part"))
+
+
+def test_whoever_stops_reading_a_file_is_not_waited_for(served: Served, settings: Settings) -> None:
+    size = 64 << 20  # more than the buffers on the way hold
+    path = Path(settings.storage_url.removeprefix("file://")) / "out/job_1/large.mp4"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    assert len(requests.get(f"{served.url}/files/out/job_1/large.mp4", timeout=30).content) == size
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"GET /files/out/job_1/large.mp4 HTTP/1.1\r\n\r\n")
+        time.sleep(10)  # some times over: the kernel takes in little by little
+        assert sum(map(len, iter(lambda: connection.recv(1 << 20), b""))) < size
 
 
 def test_a_large_video_passes_through_without_being_held(served: Served, tmp_path: Path) -> None:
