@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -18,15 +20,22 @@ from tests.services.s3 import S3Server, Unavailable, s3_server
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, a file stays together, and so do all that share the one whole farm.
+class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Where tests run side by side, a file stays together, and so do all that share one slow server."""
 
-    The longest come first, so that nobody waits for them at the end.
-    """
-    for item in items:
-        whole_farm = item.path.parent.name == "e2e"
-        item.add_marker(pytest.mark.xdist_group("e2e" if whole_farm else str(item.path)))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file.startswith("tests/e2e/"):
+            return "the whole farm"
+        return "s3" if file.endswith(("test_storage.py", "test_s3.py")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    return FilesTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest come first, so that nobody waits for them at the end."""
     items.sort(key=lambda item: item.path.parent.name != "e2e")
 
 

@@ -112,6 +112,8 @@ class Drawing:
                     finished = isinstance(event, Done)
                     yield event
         except DrawingError as error:
+            if not finished:
+                self.close()  # then all that it wrote is read
             error.detail = process.stderr
             raise
         finally:

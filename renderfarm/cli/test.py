@@ -18,7 +18,7 @@ _CHECKS = (
     ("mypy",),
     ("lint-imports",),
     # Two at a time: half of the suite waits, for servers, leases and graces.
-    ("pytest", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"),
+    ("pytest", "-n", "2", "--no-loadscope-reorder"),
 )
 
 
