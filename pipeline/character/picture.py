@@ -17,6 +17,9 @@ _MIN_SIDE = 16
 _FORMATS = ("PNG", "JPEG", "WEBP")
 #: An alpha channel counts when so much of the picture is really see-through, and so much is not.
 _SEE_THROUGH, _SOLID = 0.02, 0.01
+#: A figure that is cut out stands free: so much of the upper, left and right edge is see-through.
+#: A scene in which one colour happens to be marked as transparent has no such edge.
+_FREE_EDGE = 0.3
 
 
 def read_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -61,8 +64,14 @@ def _convert(picture: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     if rgba.mode == "RGB":
         return np.ascontiguousarray(pixels), None
     alpha = np.ascontiguousarray(pixels[..., 3])
-    real = (alpha < 8).mean() > _SEE_THROUGH and (alpha > 200).mean() > _SOLID
-    return np.ascontiguousarray(pixels[..., :3]), alpha if real else None
+    return np.ascontiguousarray(pixels[..., :3]), alpha if _cuts_out(alpha) else None
+
+
+def _cuts_out(alpha: NDArray[np.uint8]) -> bool:
+    clear = alpha < 8
+    edge = np.concatenate([clear[0], clear[:, 0], clear[:, -1]])
+    some = clear.mean() > _SEE_THROUGH and (alpha > 200).mean() > _SOLID
+    return bool(some and edge.mean() > _FREE_EDGE)
 
 
 def _from_wide(picture: Image.Image) -> Image.Image:

@@ -164,6 +164,24 @@ def test_every_kind_of_pixels_becomes_eight_bit_rgb(tmp_path: Path, mode: str) -
     assert abs(float(rgb.mean()) - 156) < 6 or mode == "1"
 
 
+def test_alpha_that_cuts_nobody_out_is_not_used(tmp_path: Path) -> None:
+    """A whole scene in which one colour is marked as transparent is still a whole scene."""
+    scene = SAMPLE.with_name("character_scene.png")
+    picture = Image.open(scene).convert("RGB").quantize(16)
+    pixels = np.asarray(picture)
+    sky = int(np.bincount(pixels[: pixels.shape[0] // 8].ravel()).argmax())
+    rows = np.asarray(pixels[4:-4, 4:-4] == sky)
+    assert rows.mean() > 0.02, "the colour is a good part of the picture"
+    # The frame of the picture is drawn in another colour: no edge stands free.
+    framed = np.full_like(pixels, (sky + 1) % 16)
+    framed[4:-4, 4:-4] = pixels[4:-4, 4:-4]
+    marked = Image.fromarray(framed, "P")
+    marked.putpalette(picture.getpalette() or [])
+    marked.save(tmp_path / "scene.png", transparency=sky)
+    assert read_picture(tmp_path / "scene.png")[1] is None
+    assert read_picture(SAMPLE)[1] is not None
+
+
 def test_a_large_picture_is_reduced_to_the_working_size(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 4000), (9, 9, 9)).save(tmp_path / "large.png")
     rgb, _ = read_picture(tmp_path / "large.png")
