@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from pipeline.spec import Background, Model, RenderSpec
 from renderfarm.errors import FarmError
@@ -34,7 +42,9 @@ class RenderForm(BaseModel):
     model: Model = Model.V4
     """Each model has its own pool of workers."""
     background_mode: Annotated[
-        Background, BeforeValidator(lambda value: "original" if value == "inpaint" else value)
+        Background,
+        BeforeValidator(lambda value: "original" if value == "inpaint" else value),
+        WithJsonSchema({"type": "string", "enum": [*Background, "inpaint"]}),
     ] = Background.ORIGINAL
     """`original`: the scene without its person; `solid`: one colour; `transparent`: black, and a mask
     video. `inpaint` is another name for `original`."""
