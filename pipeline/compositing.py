@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.engines.base import Engine, Rgba, Scene
 from pipeline.errors import EngineError
-from pipeline.ffmpeg import VideoWriter, read_frames, read_gray
+from pipeline.ffmpeg import VideoWriter, read_frames
+from pipeline.perception.mattes import found_mattes, mattes
 from pipeline.perception.tracks import Joint, Person, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Item, Progress, Report, Request
@@ -116,16 +117,6 @@ def _backgrounds(request: Request, span: Span, tracks: Tracks, plate: Plate) -> 
         yield plate.clean(number, frame, matte)
 
 
-def mattes(request: Request, span: Span, tracks: Tracks) -> Iterator[Frame]:
-    """The matte of every frame of ``span``, from the pieces' files."""
-    assert request.video is not None
-    for piece in request.plan.pieces(request.video.frames):
-        start, stop = max(span.start, piece.start), min(span.stop, piece.stop)
-        if start < stop:
-            path = request.inputs[f"matte-{piece.index:04d}"]
-            yield from read_gray(path, *tracks.matte_size, start - piece.start, stop - start)
-
-
 _LINEAR = np.asarray((np.arange(256) / 255) ** 2.2, np.float32)
 _ENCODED = np.asarray(np.rint(255 * (np.arange(4097) / 4096) ** (1 / 2.2)), np.uint8)
 
@@ -198,7 +189,7 @@ def _ledge(request: Request, start: int, tracks: Tracks) -> float | None:
         return None
     rows = [
         row
-        for number, matte in enumerate(mattes(request, Span(0, start, stop), tracks), start)
+        for number, matte in enumerate(found_mattes(request, Span(0, start, stop), tracks), start)
         if (row := _lowest(matte, person, number, video.width)) is not None
     ]
     if not rows:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Unreadable
+from pipeline.errors import EngineError
 
 #: The layers a character may have, in the order they lie on each other in most pictures, rearmost first.
 LAYERS = (
@@ -77,7 +77,7 @@ class Character:
 
     @classmethod
     def load(cls, path: Path) -> Character:
-        """What ``save`` wrote; raises ``Unreadable``."""
+        """What ``save`` wrote; raises ``EngineError``: the file is ours, not the user's."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 layers = tuple(
@@ -88,4 +88,4 @@ class Character:
                 cut = int(data["cut"])
                 return cls((width, height), data["joints"], layers, None if cut < 0 else cut)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise Unreadable(f"{path.name} is not a character: {error}") from error
+            raise EngineError(f"{path.name} is not a character: {error}") from error

@@ -10,7 +10,7 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ToolError, Unreadable
+from pipeline.errors import PipelineError, ToolError, Unreadable
 from pipeline.ffmpeg.probe import Source, inspect
 from pipeline.ffmpeg.tool import guard, running
 from pipeline.spec import Span, VideoInfo
@@ -48,13 +48,14 @@ def read_gray(
 ) -> Iterator[Frame]:
     """Yield ``count`` frames (default: all) of a matte from frame ``start``, uint8 ``(height, width)``.
 
-    For what ``GrayWriter`` wrote; raises ``Unreadable`` where fewer are there.
+    For what ``GrayWriter`` wrote: where fewer are there the user's files are not at fault, so it
+    raises ``ToolError``.
     """
     address, options = guard(path)
     picture = ffmpeg.input(address, **options)["v:0"].filter("trim", start_frame=start)
     limit = {} if count is None else {"frames:v": count}
     yield from _arrays(
-        _compile(picture, "gray", limit), (height, width), count, f"matte frame {start} and on"
+        _compile(picture, "gray", limit), (height, width), count, f"matte frame {start} and on", ToolError
     )
 
 
@@ -100,7 +101,13 @@ def _compile(picture: ffmpeg.nodes.FilterableStream, pixels: str, limit: dict[st
     return arguments
 
 
-def _arrays(arguments: list[str], shape: tuple[int, ...], count: int | None, what: str) -> Iterator[Frame]:
+def _arrays(
+    arguments: list[str],
+    shape: tuple[int, ...],
+    count: int | None,
+    what: str,
+    kind: type[PipelineError] = Unreadable,
+) -> Iterator[Frame]:
     with running("ffmpeg", arguments) as child:
         done = 0
         while count is None or done < count:
@@ -110,9 +117,9 @@ def _arrays(arguments: list[str], shape: tuple[int, ...], count: int | None, wha
             yield frame
             done += 1
         if count is not None and done < count:
-            raise child.failure(f"{what}: only {done} of {count} could be read", Unreadable)
+            raise child.failure(f"{what}: only {done} of {count} could be read", kind)
         if count is None and child.process.wait() != 0:
-            raise child.failure(f"{what}: reading broke off after {done}", Unreadable)
+            raise child.failure(f"{what}: reading broke off after {done}", kind)
 
 
 def _fill(pipe: IO[bytes], frame: Frame) -> bool:

@@ -23,7 +23,7 @@ from pipeline.spec import VideoInfo
 #: Somebody must be there for so long, or for such a share of a short video; in seconds.
 _ENOUGH_SECONDS, _ENOUGH_SHARE = 0.5, 0.1
 #: Seconds: longer absences are not bridged, shorter appearances are not believed.
-_GAP_SECONDS, _GLIMPSE_SECONDS = 0.3, 0.15
+GAP_SECONDS, _GLIMPSE_SECONDS = 0.3, 0.15
 #: Pixels of the matte: a camera whose frames never leave the shot's first by more stands still.
 _STILL = 0.8
 
@@ -56,7 +56,7 @@ def _person(raw: NDArray[np.float32], spans: Sequence[tuple[int, int]], rate: fl
     present = np.zeros(len(raw), bool)
     for start, stop in spans:
         here = slice(start, stop)
-        bridged, there = close_gaps(raw[here], seen[here], round(_GAP_SECONDS * rate))
+        bridged, there = close_gaps(raw[here], seen[here], round(GAP_SECONDS * rate))
         for first, last in runs(there):
             if last - first < min(stop - start, _GLIMPSE_SECONDS * rate):
                 continue

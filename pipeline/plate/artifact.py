@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,37 @@ def save_plate(
     path: Path,
     size: tuple[int, int],
     views: Sequence[View],
-    canvases: Sequence[NDArray[np.uint8]],
-    gains: NDArray[np.float32],
+    finished: Iterable[tuple[Frame, NDArray[np.float32]]],
 ) -> None:
-    """Write a plate: one PNG, as bytes, for each view's canvas, and where the frames lie on it."""
-    arrays: dict[str, NDArray[Any]] = {f"canvas-{number}": png for number, png in enumerate(canvases)}
-    for number, view in enumerate(views):
-        if view.to_canvas is not None:
-            arrays[f"matrices-{number}"] = view.to_canvas
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            size=np.array(size),
-            views=np.array([(view.start, view.stop, *view.size) for view in views]),
-            gains=gains,
-            **arrays,
-        )
+    """Write a plate: one PNG for each view's canvas, and where the frames lie on it.
+
+    ``finished`` gives each view's canvas and its frames' gains. Each is written as it comes: the
+    canvases of a long video with many shots would fill the memory. Where one cannot be made, there is
+    no file.
+    """
+    every: list[NDArray[np.float32]] = []
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with zipfile.ZipFile(part, "w") as file:
+            for number, (view, (canvas, gains)) in enumerate(zip(views, finished, strict=True)):
+                bgr = cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR)
+                _, png = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+                _put(file, f"canvas-{number}", png.ravel())
+                if view.to_canvas is not None:
+                    _put(file, f"matrices-{number}", view.to_canvas)
+                every.append(gains)
+            _put(file, "size", np.array(size))
+            _put(file, "views", np.array([(view.start, view.stop, *view.size) for view in views]))
+            _put(file, "gains", np.concatenate(every))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _put(file: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    """Add an array to an npz that is being written."""
+    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.save(member, array, allow_pickle=False)
 
 
 class Plate:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import read_frames, read_gray
+from pipeline.ffmpeg import read_frames
+from pipeline.perception.mattes import mattes
 from pipeline.perception.tracks import Tracks
 from pipeline.plate import light
 from pipeline.plate.artifact import save_plate
@@ -17,6 +18,7 @@ from pipeline.plate.fill import fill
 from pipeline.plate.removal import covered
 from pipeline.plate.views import View, views_of
 from pipeline.protocol import Done, Progress, Report, Request
+from pipeline.spec import Span
 
 Frame = NDArray[np.uint8]
 
@@ -37,10 +39,20 @@ def make_plate(request: Request, report: Report) -> Done:
     assert video is not None
     tracks = Tracks.load(request.inputs["tracks"])
     views = views_of(tracks, video.frames, video.width, video.height)
+    path = request.out / "plate.npz"
+    finished = _finished(request, tracks, views, report)
+    save_plate(path, (video.width, video.height), views, finished)
+    return Done({"plate": str(path)})
+
+
+def _finished(
+    request: Request, tracks: Tracks, views: Sequence[View], report: Report
+) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
+    """Each view's canvas, and how bright its frames are beside it."""
+    video = request.video
+    assert video is not None
     total, done = video.frames + _VIEW_STEPS * len(views), 0
-    canvases: list[Frame] = []
-    gains: list[NDArray[np.float32]] = []
-    frames = _frames(request, tracks.matte_size)
+    frames = _frames(request, tracks)
     for view in views:
         collected = _Collector(view, video.width, video.height)
         for _ in range(view.start, view.stop):
@@ -48,28 +60,17 @@ def make_plate(request: Request, report: Report) -> Done:
             done += 1
             report(Progress(done, total))
         canvas = fill(*collected.median())
-        gains.append(collected.gains(canvas))
-        _, png = cv2.imencode(
-            ".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        )
-        canvases.append(np.asarray(png, np.uint8).ravel())
+        yield canvas, collected.gains(canvas)
         done += _VIEW_STEPS
         report(Progress(done, total))
-    path = request.out / "plate.npz"
-    save_plate(path, (video.width, video.height), views, canvases, np.concatenate(gains))
-    return Done({"plate": str(path)})
 
 
-def _frames(request: Request, matte_size: tuple[int, int]) -> Iterator[tuple[Frame, Frame]]:
+def _frames(request: Request, tracks: Tracks) -> Iterator[tuple[Frame, Frame]]:
     """Each frame of the video with its matte."""
     video = request.video
     assert video is not None
-    mattes = (
-        matte
-        for piece in request.plan.pieces(video.frames)
-        for matte in read_gray(request.inputs[f"matte-{piece.index:04d}"], *matte_size, count=len(piece))
-    )
-    return zip(read_frames(request.inputs["video"], video), mattes, strict=True)
+    whole = Span(0, 0, video.frames)
+    return zip(read_frames(request.inputs["video"], video), mattes(request, whole, tracks), strict=True)
 
 
 @dataclass(frozen=True, slots=True)

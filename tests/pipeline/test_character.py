@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.character import Character, make_character
 from pipeline.character.picture import read_picture
-from pipeline.errors import NoCharacter, OutOfLimits, Unreadable, UnsupportedFormat
+from pipeline.errors import EngineError, NoCharacter, OutOfLimits, Unreadable, UnsupportedFormat
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "character.png"
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -84,9 +84,9 @@ def test_saving_and_loading_changes_nothing_and_gives_the_same_bytes(
         np.testing.assert_array_equal(mine.rgba, theirs.rgba)
 
 
-def test_a_file_that_is_no_character_is_unreadable(tmp_path: Path) -> None:
+def test_a_broken_character_is_not_the_pictures_fault(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and nothing else")
-    with pytest.raises(Unreadable):
+    with pytest.raises(EngineError):
         Character.load(tmp_path / "broken.npz")
 
 

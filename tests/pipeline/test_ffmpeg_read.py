@@ -111,12 +111,12 @@ def test_mattes_come_back_exactly(tmp_path: Path) -> None:
     assert len(whole) == 20
     assert all((a == b).all() for a, b in zip(whole, mattes, strict=True))
     assert all((a == b).all() for a, b in zip(part, mattes[7:12], strict=True))
-    with pytest.raises(Unreadable, match="only 2 of 5"):
+    with pytest.raises(ToolError, match="only 2 of 5"):
         list(read_gray(tmp_path / "matte.mkv", 95, 53, start=18, count=5))
 
 
-def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable):
+def test_a_missing_video_is_unreadable_and_a_missing_matte_is_not_the_videos_fault(tmp_path: Path) -> None:
+    with pytest.raises(ToolError):
         list(read_gray(tmp_path / "none.mkv", 8, 8))
     with pytest.raises(Unreadable, match=r"no file none\.mp4"):
         probe(tmp_path / "none.mp4")

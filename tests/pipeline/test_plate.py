@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.errors import ToolError
 from pipeline.plate import Plate, make_plate
+from pipeline.plate.artifact import save_plate
+from pipeline.plate.views import View
 from pipeline.protocol import Item, Progress, Request
 from pipeline.spec import Model, plan_for
 from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, WalkingBlock, psnr
@@ -106,3 +111,30 @@ def test_the_same_inputs_make_the_same_bytes_however_the_video_is_cut(tmp_path: 
         request = scene.request(folder, replace(plan_for(Model.V4), piece_frames=pieces))
         plates.append(Path(make_plate(request, lambda _: None).files["plate"]).read_bytes())
     assert plates[0] == plates[1]
+
+
+def test_memory_does_not_grow_with_the_number_of_shots(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    size, count = (320, 180), 60
+
+    def finished() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for _ in views:
+            yield random.integers(0, 256, (180, 320, 3), np.uint8), np.ones((1, 3), np.float32)
+
+    views = [View(number, number + 1, size) for number in range(count)]
+    tracemalloc.start()
+    try:
+        save_plate(tmp_path / "plate.npz", size, views, finished())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "plate.npz").stat().st_size > 8_000_000
+    assert peak < 2_000_000
+
+
+def test_a_plate_that_cannot_be_finished_leaves_no_file(tmp_path: Path) -> None:
+    request = WalkingBlock(frames=6).request(tmp_path)
+    (tmp_path / "matte-0000.mkv").write_bytes(b"")
+    with pytest.raises(ToolError):
+        make_plate(request, lambda _: None)
+    assert list(request.out.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,14 @@ def test_torch_takes_a_texture_as_opencv_does() -> None:
     assert (by_torch[..., 3] == 0).any() and (by_torch[..., 3] == 255).any(), "the map leaves the texture"
     assert np.percentile(off, 99) <= 2
     assert off.max() <= 10, "only at the border, where a 32nd of a pixel is eight levels"
+
+
+def test_who_comes_in_after_a_cut_has_nothing_of_the_shot_before(character: Character) -> None:
+    joints = standing(character, 48)
+    joints[:20, :, :2] += 0.8 * (joints[:20, :, :2] - OFFSET)  # a closer shot
+    present = np.ones(48, bool)
+    present[20:32] = False
+    joints[~present] = np.nan
+    scene = replace(SCENE, cuts=(20,))
+    scale = retarget(character, Person("person_00000001", joints, present), scene).scale
+    np.testing.assert_allclose(scale[32:], scale[-1], rtol=1e-3)

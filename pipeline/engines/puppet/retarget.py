@@ -7,6 +7,7 @@ over all frames, so a frame is the same in whatever segment it is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.character import Character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
-from pipeline.engines.puppet.signals import Values, ramp, smooth, switch, trusted
+from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
 from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
@@ -55,7 +56,7 @@ class Performance:
 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     """The performance of ``person`` by ``character``."""
-    joints = _whole(person)
+    joints = _whole(person, scene.cuts)
     front = facing(joints).astype(np.float64)
     reference = max(1e-3, float(np.percentile(np.abs(front), 90)))
     away = switch(-smooth(front, 0.06 * scene.rate, scene.cuts) / reference, -0.2, 0.2)
@@ -67,17 +68,29 @@ def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     return _place(character, performance, scene)
 
 
-def _whole(person: Person) -> NDArray[np.float32]:
-    """The person's joints with absent frames filled by the nearest present one."""
+def _whole(person: Person, cuts: Sequence[int]) -> NDArray[np.float32]:
+    """The person's joints with absent frames filled by the nearest present one of their shot.
+
+    One of another shot would be smoothed into the frames in which the person comes in. Shots that
+    the person is not in at all take the nearest of any.
+    """
     known = np.flatnonzero(person.present)
     if len(known) == 0:
         return np.zeros_like(person.joints)
     frames = np.arange(len(person.present))
+    nearest = np.empty_like(frames)
+    for shot in runs(len(frames), cuts):
+        own = known[(known >= shot.start) & (known < shot.stop)]
+        nearest[shot] = _nearest(own if len(own) else known, frames[shot])
+    return np.asarray(np.nan_to_num(person.joints[nearest]), np.float32)
+
+
+def _nearest(known: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of ``frames`` the nearest of ``known``, which are sorted."""
     after = np.searchsorted(known, frames).clip(0, len(known) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.abs(known[before] - frames) < np.abs(known[after] - frames)
-    nearest = np.where(nearer, known[before], known[after])
-    return np.asarray(np.nan_to_num(person.joints[nearest]), np.float32)
+    return np.where(nearer, known[before], known[after])
 
 
 def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
