@@ -97,7 +97,6 @@ class Client:
         """Fetch an output into ``path``, whole or not at all; ``report`` is told of each piece's bytes."""
         part = path.with_name(f".{path.name}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with self._send("GET", url, stream=True) as answer, part.open("wb") as file:
                 for piece in answer.iter_content(_CHUNK):
                     report(file.write(piece))

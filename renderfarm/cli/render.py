@@ -84,6 +84,8 @@ def demo(keep: bool, output: Path | None) -> None:
 
 def run(api: Client, picture: Path, video: Path, output: Path, fields: dict[str, str]) -> list[Path]:
     """Send the job, show how far it is, fetch what it made; answers the files. Ctrl-C cancels the job."""
+    if not output.absolute().parent.is_dir():  # told now, not after the credits are spent
+        raise StackError(f"There is no folder {output.parent}.", "Make it, or write elsewhere.")
     job_id = api.submit(picture, video, fields)["job_id"]
     click.echo(job_id, err=True)
     try:

@@ -44,7 +44,8 @@ def up(detach: bool, port: int) -> None:
             try:
                 state = stack.start(interrupts, port, lambda step: _tell(f"{step} ..."))
                 if not stack.owned:
-                    _tell("it runs already")
+                    asked = port not in (0, state.ports["api"])
+                    _tell("it runs already" + (", on another port: `farm down` first" if asked else ""))
                 _greet(stack, state)
                 if stack.owned and follower is not None:
                     _stay(stack, follower, interrupts)

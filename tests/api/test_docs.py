@@ -60,5 +60,7 @@ def test_the_page_shows_every_path_and_code_and_fetches_nothing(
     assert response.mimetype == "text/html"
     for word in [*document["paths"], *TABLE, *document["components"]["schemas"]]:
         assert word in response.text
+    assert "list of JobAnswer" in re.sub(r"<[^>]*>", "", response.text)
+    assert "list of any" not in response.text, "plain types are said as such"
     assert "<script" not in response.text
     assert re.findall(r'(?:src|href)="((?![/#])[^"]*)"', response.text) == []

@@ -95,6 +95,7 @@ def test_a_job_is_followed_to_its_end(server: str) -> None:
 
 def test_a_download_is_whole_or_not_at_all(server: str, tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out.mp4"
+    target.parent.mkdir()
     _will_answer((200, b"x" * 3_000_000), (404, b""))
     sizes: list[int] = []
     with Client(server) as client:

@@ -117,6 +117,19 @@ def test_an_api_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytes
     assert "FARM_API_URL" in result.stderr
 
 
+def test_a_missing_folder_is_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path))
+    monkeypatch.setenv("FARM_API_URL", "http://127.0.0.1:1")  # whoever sends something hears of this
+    (tmp_path / "a").touch()
+    words = ["render", str(tmp_path / "a"), str(tmp_path / "a"), "-o", str(tmp_path / "none" / "out.mp4")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "There is no folder" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_help_is_there_at_once() -> None:
     """The best of three: the machine may be busy."""
     times = []
