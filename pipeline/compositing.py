@@ -189,7 +189,7 @@ def _ledge(request: Request, start: int, tracks: Tracks) -> float | None:
         return None
     rows = [
         row
-        for number, matte in enumerate(found_mattes(request, Span(0, start, stop), tracks), start)
+        for number, (matte, _) in enumerate(found_mattes(request, Span(0, start, stop), tracks), start)
         if (row := _lowest(matte, person, number, video.width)) is not None
     ]
     if not rows:

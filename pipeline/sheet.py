@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import OutOfLimits
-from pipeline.ffmpeg import probe, read_frames, read_gray
+from pipeline.ffmpeg import probe, read_frames
+from pipeline.perception.mattes import mattes
 from pipeline.perception.tracks import BONES, Person, Tracks
 from pipeline.plate import Plate
+from pipeline.protocol import Request
 from pipeline.render import stages_of
-from pipeline.spec import Model, RenderSpec, VideoInfo, plan_for
+from pipeline.spec import Model, RenderSpec, Span, Stage, VideoInfo, plan_for
 
 if TYPE_CHECKING:
     import torch
@@ -75,8 +77,8 @@ def _rows(video: Path, files: dict[str, Path], rendered: Path | None) -> dict[st
 
 
 def _mattes(files: dict[str, Path], tracks: Tracks, info: VideoInfo) -> Iterator[Frame]:
-    for piece in plan_for(Model.V4).pieces(info.frames):
-        yield from read_gray(files[f"matte-{piece.index:04d}"], *tracks.matte_size, count=len(piece))
+    request = Request(Stage.SEGMENT, RenderSpec(), plan_for(tracks.model), Path(), files, info)
+    return mattes(request, Span(0, 0, info.frames), tracks)
 
 
 def _picked(frames: Iterator[Frame], numbers: list[int]) -> Iterator[Frame]:

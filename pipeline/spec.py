@@ -82,18 +82,28 @@ class RenderSpec:
     background: Background = Background.ORIGINAL
     #: Red, green, blue, 0-255; used only with ``Background.SOLID``.
     bg_color: tuple[int, int, int] = (0, 255, 0)
+    #: Who plays whom: (a person's id, the number of a character). People left out keep their own looks.
+    #: Empty: character 0 plays the lead.
+    cast: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def characters(self) -> tuple[int, ...]:
+        """The numbers of the characters that play, in order."""
+        return tuple(sorted({number for _, number in self.cast})) or (0,)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "model": self.model.value,
             "background": self.background.value,
             "bg_color": list(self.bg_color),
+            "cast": dict(self.cast),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         red, green, blue = data["bg_color"]
-        return cls(Model(data["model"]), Background(data["background"]), (red, green, blue))
+        cast = tuple((str(person), int(number)) for person, number in data.get("cast", {}).items())
+        return cls(Model(data["model"]), Background(data["background"]), (red, green, blue), cast)
 
 
 @dataclass(frozen=True, slots=True)

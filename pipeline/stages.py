@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipeline.errors import EngineError, OutOfMemory
 from pipeline.protocol import Done, Item, Progress, Report, Request
 from pipeline.spec import ENGINES, PERCEPTION_VERSION, PLAN_VERSION, Stage
+from pipeline.units import numbered
 
 
 def run(request: Request, report: Report) -> Done:
@@ -37,10 +38,14 @@ def _reference(request: Request, report: Report) -> Done:
     from pipeline.threads import fix_threads
 
     fix_threads()
-    path = request.out / "character.npz"
-    make_character(request.inputs["picture"]).save(path)
-    report(Progress(1, 1))
-    return Done({"character": str(path)})
+    files: dict[str, str] = {}
+    for done, number in enumerate(request.spec.characters, 1):
+        name = numbered("character", number)
+        path = request.out / f"{name}.npz"
+        make_character(request.inputs[numbered("picture", number)]).save(path)
+        files[name] = str(path)
+        report(Progress(done, len(request.spec.characters)))
+    return Done(files)
 
 
 def _analyse(request: Request, report: Report) -> Done:

@@ -18,7 +18,7 @@ from pipeline.perception.smoothing import close_gaps, one_euro, runs
 from pipeline.perception.tracks import Joint, Person, Tracks
 from pipeline.protocol import Done, Progress, Report, Request
 from pipeline.shots import join_cuts, shots
-from pipeline.spec import VideoInfo
+from pipeline.spec import Model, VideoInfo
 
 #: Somebody must be there for so long, or for such a share of a short video; in seconds.
 _ENOUGH_SECONDS, _ENOUGH_SHARE = 0.5, 0.1
@@ -32,7 +32,8 @@ def join(request: Request, report: Report) -> Done:
     """Write ``tracks``; raises ``NoPerson`` where nobody performs."""
     assert request.video is not None
     names = sorted(name for name in request.inputs if name.startswith("piece-"))
-    tracks = join_pieces([Piece.load(request.inputs[name]) for name in names], request.video)
+    pieces = [Piece.load(request.inputs[name]) for name in names]
+    tracks = join_pieces(pieces, request.video, request.spec.model)
     path = request.out / "tracks.npz"
     tracks.save(path)
     report(Progress(1, 1))
@@ -40,14 +41,15 @@ def join(request: Request, report: Report) -> Done:
     return Done({"tracks": str(path)}, facts)
 
 
-def join_pieces(pieces: Sequence[Piece], video: VideoInfo) -> Tracks:
+def join_pieces(pieces: Sequence[Piece], video: VideoInfo, model: Model = Model.V4) -> Tracks:
     """The tracks of the whole video from all of its pieces in order."""
     joints = np.concatenate([piece.joints for piece in pieces])
     candidates = np.concatenate([piece.cuts for piece in pieces])
     cuts = join_cuts((int(cut) for cut in candidates), len(joints), video.rate)
     person = _person(joints, shots(cuts, len(joints)), float(video.rate))
     camera = _camera(pieces, shots(cuts, len(joints)), video)
-    return Tracks((person,), cuts, pieces[0].matte_size, camera)
+    light = np.concatenate([piece.light for piece in pieces])
+    return Tracks((person,), cuts, pieces[0].matte_size, camera, light, model)
 
 
 def _person(raw: NDArray[np.float32], spans: Sequence[tuple[int, int]], rate: float) -> Person:
@@ -67,7 +69,7 @@ def _person(raw: NDArray[np.float32], spans: Sequence[tuple[int, int]], rate: fl
     if seen.sum() < enough or present.sum() < enough:
         raise NoPerson("No person was found in the driving video.")
     name = hashlib.blake2s(joints.tobytes(), digest_size=4).hexdigest()
-    return Person(f"person_{name}", joints, present)
+    return Person(f"person_{name}", joints, present, np.where(seen, 0, -1).astype(np.int8))
 
 
 def _plausible(joints: NDArray[np.float32]) -> bool:

@@ -22,6 +22,8 @@ class Piece:
     #: ``start - 1``, or of frame 0 in the first piece.
     camera: NDArray[np.float64]
     matte_size: tuple[int, int]
+    #: uint8 (n, 9, 16, 4): each frame's ``light.light_of``.
+    light: NDArray[np.uint8]
 
     def save(self, path: Path) -> None:
         with path.open("wb") as file:
@@ -32,10 +34,12 @@ class Piece:
                 cuts=self.cuts,
                 camera=self.camera,
                 matte_size=np.array(self.matte_size, np.int64),
+                light=self.light,
             )
 
     @classmethod
     def load(cls, path: Path) -> Piece:
         with np.load(path, allow_pickle=False) as data:
             width, height = (int(side) for side in data["matte_size"])
-            return cls(int(data["start"]), data["joints"], data["cuts"], data["camera"], (width, height))
+            size = width, height
+            return cls(int(data["start"]), data["joints"], data["cuts"], data["camera"], size, data["light"])

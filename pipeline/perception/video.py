@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import GrayWriter, read_frames
+from pipeline.ffmpeg import read_frames
 from pipeline.perception.camera import CameraTracker
+from pipeline.perception.light import GRID, light_of
 from pipeline.perception.matte import MatteSmoother, refine
+from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.pieces import Piece
 from pipeline.perception.pose import Pose, PoseDetector
 from pipeline.perception.tracks import JOINTS
@@ -68,9 +70,10 @@ def _piece(
     find_cut, camera, smooth = CutFinder(video.rate), CameraTracker(), MatteSmoother()
     joints = np.full((len(span), JOINTS, 4), np.nan, np.float32)
     path_of_camera = np.empty((len(span), 3, 3))
+    light = np.empty((len(span), GRID[1], GRID[0], 4), np.uint8)
     cuts: list[int] = []
     origin = np.eye(3)
-    with GrayWriter(matte_path, *size, video.rate) as writer:
+    with MatteWriter(matte_path, size, video.rate) as writer:
         frames = read_frames(path, video, Span(0, first, span.stop), size=size)
         for number, rgb in enumerate(frames, first):
             cut = find_cut(rgb)
@@ -89,9 +92,10 @@ def _piece(
             if pose is not None:
                 joints[number - span.start] = pose.joints * factors
             path_of_camera[number - span.start] = origin @ moved
-            writer.write(matte)
+            light[number - span.start] = light_of(rgb, matte)
+            writer.write(matte, np.zeros_like(matte))
             yield
-    Piece(span.start, joints, np.array(cuts, np.int64), path_of_camera, size).save(piece_path)
+    Piece(span.start, joints, np.array(cuts, np.int64), path_of_camera, size, light).save(piece_path)
 
 
 def _matte(rgb: NDArray[np.uint8], pose: Pose | None, smooth: MatteSmoother) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import GrayWriter, VideoWriter, probe
+from pipeline.ffmpeg import VideoWriter, probe
+from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.tracks import JOINTS, Person, Tracks
 from pipeline.protocol import Request
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
@@ -67,7 +68,7 @@ class WalkingBlock:
         joints = np.zeros((self.frames, JOINTS, 4), np.float32)
         camera = np.tile(np.eye(3), (self.frames, 1, 1))
         camera[:, 0, 2] = self.pan * np.arange(self.frames)
-        person = Person("person_00000000", joints, np.ones(self.frames, bool))
+        person = Person("person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int8))
         return Tracks((person,), (), MATTE, camera if self.pan else None)
 
     def request(self, folder: Path, plan: Plan | None = None) -> Request:
@@ -80,9 +81,10 @@ class WalkingBlock:
         self.tracks().save(inputs["tracks"])
         for piece in plan.pieces(self.frames):
             path = inputs[f"matte-{piece.index:04d}"] = folder / f"matte-{piece.index:04d}.mkv"
-            with GrayWriter(path, *MATTE, RATE) as gray:
+            with MatteWriter(path, MATTE, RATE) as writer:
                 for number in range(piece.start, piece.stop):
-                    gray.write(self.matte(number))
+                    matte = self.matte(number)
+                    writer.write(matte, np.zeros_like(matte))
         out = folder / "out"
         out.mkdir()
         return Request(Stage.PLATE, RenderSpec(), plan, out, inputs, self.info(inputs["video"]))

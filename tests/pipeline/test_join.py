@@ -36,7 +36,8 @@ def standing(frames: int, x: float = 400.0, sure: float = 0.9) -> NDArray[np.flo
 def piece(joints: NDArray[np.float32], start: int = 0, cuts: tuple[int, ...] = (), step: float = 0) -> Piece:
     camera = np.tile(np.eye(3), (len(joints), 1, 1))
     camera[:, 0, 2] = step * np.arange(1 if start else 0, len(joints) + (1 if start else 0))
-    return Piece(start, joints, np.array(cuts, np.int64), camera, (853, 480))
+    light = np.zeros((len(joints), 9, 16, 4), np.uint8)
+    return Piece(start, joints, np.array(cuts, np.int64), camera, (853, 480), light)
 
 
 def test_a_piece_comes_back_as_it_was_saved(tmp_path: Path) -> None:
