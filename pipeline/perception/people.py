@@ -148,8 +148,10 @@ class PeopleFinder:
             return False
         lost = [tracker for tracker in self._trackers if tracker.slot not in seen]
         mistaken = any(_same(pose, other) for other in seen.values())
-        # The first may be anybody, half in the frame or from behind; beside others a find is soon a mistake.
-        if mistaken or (seen and not _believable(pose, rgb.shape)):
+        # The first in the whole frame may be half in it, or seen from behind; beside others, and in a part
+        # of the frame, a find is soon a mistake.
+        first = not seen and view == (0, 0, rgb.shape[1], rgb.shape[0])
+        if mistaken or not (first or _believable(pose, rgb.shape)):
             detector.reset()
             self._spare.append(detector)
             return False
