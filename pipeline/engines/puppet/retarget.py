@@ -120,7 +120,7 @@ class _Side:
         own = points_of(character.joints).astype(np.float64)
         self.own, self.own_seen = own[..., :2], own[..., 3]
         self.size = body_size(self.at, self.seen, scene)
-        self.scale = picture_scale(character, self.at, self.seen, self.size)
+        self.scale = picture_scale(character, self.joints, self.size)
 
     def perform(self, present: NDArray[np.bool_]) -> Performance:
         frames = len(self.at)
@@ -172,7 +172,7 @@ class _Side:
     def _line(self, left: int) -> tuple[Values, Values]:
         """Turn of the line between a pair, and its width over its reference."""
         across = self.at[:, left] - self.at[:, left + SIDE]
-        reference = max(1e-3, float(np.percentile(np.abs(across[:, 0]) / self.size, 85)))
+        reference = max(1e-3, float(np.percentile(np.linalg.norm(across, axis=1) / self.size, 85)))
         share = np.hypot(across[:, 0], across[:, 1]) / (self.size * reference)
         # From the side the line is too short to have a direction of its own.
         level = np.arctan2(across[:, 1], np.maximum(across[:, 0], 0.6 * reference * self.size))
