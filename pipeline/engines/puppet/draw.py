@@ -15,6 +15,7 @@ from pipeline.engines.base import Rgba
 from pipeline.engines.puppet.mesh import Mesh, grid_mesh, inverse_map
 from pipeline.engines.puppet.sample import sample
 from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
+from pipeline.engines.puppet.visage import Visage
 from pipeline.perception.tracks import Joint
 
 #: Triangles over the body's unit: enough for a bend to be round.
@@ -30,6 +31,8 @@ class Sprite:
     texture: NDArray[np.uint8]
     mesh: Mesh
     skin: Skin
+    #: The face on it, where there is one that can act.
+    visage: Visage | None = None
 
 
 class Puppet:
@@ -43,6 +46,7 @@ class Puppet:
         self.names = {layer.name for layer in character.layers}
         self.grade = None if gains is None else _grade(gains)
         self.unit = body_unit(own)
+        self.mesh = character.face
         ears = character.joints[[Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
         reach = float(np.linalg.norm(own[Point.HEAD, :2] - own[Point.NECK, :2]))
         self.face = max(0.75 * float(np.linalg.norm(ears[0] - ears[1])), 0.4 * reach, 1.0)
@@ -66,9 +70,15 @@ class Puppet:
         across, down = width / size[0], height / size[1]
         x = left - 0.5 + (mesh.vertices[:, 0] + 0.5) * across
         y = top - 0.5 + (mesh.vertices[:, 1] + 0.5) * down
+        visage = None
+        if name == "head" and self.mesh is not None:
+            # The same places the other way round: from the picture's pixels to the texture's.
+            pixels = (self.mesh - np.array([left, top]) + 0.5) / np.array([across, down]) - 0.5
+            visage = Visage(texture, pixels.astype(np.float32))
         stump = name.endswith("upper_arm") and name.replace("upper_arm", "forearm") not in self.names
         at = x.astype(np.float64) + 1j * y.astype(np.float64)
-        return Sprite(name, texture, mesh, Skin(name, at, self.rest, self.unit, self.face, stump=stump))
+        skin = Skin(name, at, self.rest, self.unit, self.face, stump=stump)
+        return Sprite(name, texture, mesh, skin, visage)
 
     def draw(self, pose: Pose, order: Sequence[str], size: tuple[int, int], ledge: float | None) -> Rgba:
         """The frame, transparent but for the character. ``order`` is rearmost first."""
@@ -80,10 +90,11 @@ class Puppet:
         for name in order:
             sprite = self.sprites.get(name)
             if sprite is not None:
-                self._draw_sprite(canvas, sprite, sprite.skin.places(pose), ledge)
+                self._draw_sprite(canvas, sprite, pose, ledge)
         return canvas
 
-    def _draw_sprite(self, canvas: Rgba, sprite: Sprite, places: Plane, ledge: float | None) -> None:
+    def _draw_sprite(self, canvas: Rgba, sprite: Sprite, pose: Pose, ledge: float | None) -> None:
+        places = sprite.skin.places(pose)
         height, width = canvas.shape[:2]
         # What stands in front of the driver hides trunk and legs; hands may lie on it.
         if ledge is not None and not sprite.name.endswith("arm"):
@@ -95,7 +106,10 @@ class Puppet:
         if left >= right or top >= bottom:
             return
         inverse = inverse_map(sprite.mesh, at, (left, top, right - left, bottom - top))
-        over(canvas[top:bottom, left:right], sample(sprite.texture, inverse, self.device))
+        texture = sprite.texture
+        if sprite.visage is not None and sprite.visage.able and pose.face is not None:
+            texture = sprite.visage.acting(pose.face)
+        over(canvas[top:bottom, left:right], sample(texture, inverse, self.device))
 
 
 def over(below: Rgba, above: Rgba) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.character import Character
-from pipeline.character.skeleton import SIDE, Point, points_of
+from pipeline.character.skeleton import SIDE, Floats, Point, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.signals import Values, smooth
+from pipeline.perception.face import LEFT_CHEEK, RIGHT_CHEEK
 from pipeline.perception.tracks import Joint
 
 
@@ -64,7 +64,7 @@ def _reach(joints: Values, size: Values, *, legs: bool) -> float:
     return max(total, 1e-3)
 
 
-def _length(at: NDArray[np.floating], a: int, b: int, size: Values, percentile: int) -> float:
+def _length(at: Floats | Values, a: int, b: int, size: Values, percentile: int) -> float:
     return float(np.percentile(np.linalg.norm(at[:, a, :2] - at[:, b, :2], axis=1) / size, percentile))
 
 
@@ -87,3 +87,18 @@ def face_turn(joints: Values) -> Values:
     apart = np.linalg.norm(ears[:, 0] - ears[:, 1], axis=1)
     depth = np.maximum(np.hypot(apart, 1.2 * across), 1e-3)
     return np.stack([across / depth, down / depth], axis=1)
+
+
+def own_turn(character: Character) -> Values:
+    """(2,): how far a character's face is turned to the right in its picture; down counts as usual."""
+    across = float(face_turn(character.joints[None].astype(np.float64))[0, 0])
+    return np.array([across, 0.0])
+
+
+def own_roll(character: Character) -> float:
+    """How far a character's head is tilted in its picture, radians."""
+    if character.face is not None:
+        level = character.face[LEFT_CHEEK] - character.face[RIGHT_CHEEK]
+    else:
+        level = character.joints[Joint.LEFT_EYE, :2] - character.joints[Joint.RIGHT_EYE, :2]
+    return float(np.arctan2(level[1], max(float(level[0]), 1e-3)))

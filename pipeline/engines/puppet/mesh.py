@@ -44,15 +44,15 @@ def grid_mesh(alpha: NDArray[np.uint8], step: int, margin: int) -> Mesh:
     return Mesh(vertices.astype(np.float32), compact.reshape(-1, 3).astype(np.int32))
 
 
-def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int]) -> Floats:
+def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int], lattice: int = LATTICE) -> Floats:
     """For every pixel of ``box`` (left, top, width, height), where in the texture it comes from.
 
     ``places`` (V, 2) are the vertices in the frame. float32 (height, width, 2); far outside of the
     texture where no triangle lies. Where triangles lie on each other the later one wins.
     """
     left, top, width, height = box
-    columns, rows = width // LATTICE + 2, height // LATTICE + 2
-    corners = (places - np.array([left, top], np.float32))[mesh.triangles] / LATTICE
+    columns, rows = width // lattice + 2, height // lattice + 2
+    corners = (places - np.array([left, top], np.float32))[mesh.triangles] / lattice
     coarse = np.full((rows, columns, 2), _NOWHERE, np.float32)
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     least, most = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
@@ -70,7 +70,7 @@ def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int]) -> F
     which, x, y, u, v = which[inside], x[inside], y[inside], u[inside, None], v[inside, None]
     a, b, c = (mesh.vertices[mesh.triangles[which, i]] for i in range(3))
     coarse[y, x] = a + u * (b - a) + v * (c - a)
-    enlarge = np.array([[1 / LATTICE, 0, 0], [0, 1 / LATTICE, 0]], np.float64)
+    enlarge = np.array([[1 / lattice, 0, 0], [0, 1 / lattice, 0]], np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     fine = cv2.warpAffine(coarse, enlarge, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(fine, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
 from pipeline.engines.base import Scene
+from pipeline.engines.puppet.acting import Acting
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
 from pipeline.perception.tracks import Joint, Person
@@ -52,6 +54,8 @@ class Performance:
     legs: Values
     #: float64 (T,): how far feet stand on the driver's ground, 0-1.
     grounded: Values
+    #: What the face does; None where it stays as it is.
+    acting: Acting | None = None
 
 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
@@ -100,12 +104,12 @@ def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
         t = turned.reshape(-1, *[1] * (a.ndim - 1))
         return (1 - t) * a + t * b
 
-    mixed = {
+    mixed: dict[str, Any] = {
         field.name: between(getattr(front, field.name), getattr(back, field.name))
         for field in fields(Performance)
-        if field.name != "present"
+        if field.name not in ("present", "acting")
     }
-    return Performance(present=front.present, **mixed)
+    return replace(front, **mixed)
 
 
 class _Side:

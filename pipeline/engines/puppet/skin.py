@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point
+from pipeline.engines.puppet.acting import Expression
 from pipeline.engines.puppet.signals import Values
 
 Plane = NDArray[np.complex128]
@@ -37,6 +38,8 @@ class Pose:
     width: float
     #: The face's turn to the right and down, -1 to 1; 0 for a head that only tilts.
     turn: complex = 0j
+    #: None for a face that stays as it is in its picture.
+    face: Expression | None = None
 
 
 def plane(points: NDArray[np.float64] | NDArray[np.float32]) -> Plane:
