@@ -50,7 +50,7 @@ class PuppetV4(PuppetEngine):
 
     def prepare(self, character: Character, scale: float, scene: Scene) -> Puppet:
         gains = None if scene.light is None else _gains(character, scene.light)
-        return Puppet(character, scale, self.device, gains)
+        return Puppet(character, scale, self.device, gains, relaxed=True)
 
     def draw(self, puppet: Puppet, performance: Performance, frame: int, scene: Scene) -> Rgba:
         across, down = (float(v) for v in performance.turn[frame])
