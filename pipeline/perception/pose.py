@@ -39,7 +39,7 @@ class Pose:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Drop mediapipe's greetings from stderr and pass everything else on.
 
     They come from C++ and go past ``sys.stderr``, so the descriptor itself is held for the moment.
@@ -77,7 +77,7 @@ class PoseDetector:
         """The person in ``rgb`` (uint8 (H, W, 3)), or None."""
         if self._graph is not None:
             return self._process(rgb)
-        with _without_chatter():  # the graph's threads greet until its first frame is through
+        with without_chatter():  # the graph's threads greet until its first frame is through
             self._graph = self._load()
             return self._process(rgb)
 
