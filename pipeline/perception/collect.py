@@ -7,6 +7,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.details import Details
+from pipeline.perception.hands import POINTS
 from pipeline.perception.light import GRID, light_of
 from pipeline.perception.looks import PLACES, look_of, mean_look
 from pipeline.perception.pieces import Piece
@@ -27,6 +29,8 @@ class Collector:
         self._looked = np.zeros(frames, np.bool_)
         self._joints: dict[int, Floats] = {}
         self._looks: dict[int, list[Floats]] = {}
+        self._face: dict[int, Floats] = {}
+        self._hands: dict[int, Floats] = {}
         self._cuts: list[int] = []
         self._camera = np.empty((frames, 3, 3))
         self._light = np.empty((frames, GRID[1], GRID[0], 4), np.uint8)
@@ -34,8 +38,10 @@ class Collector:
         # Looks come from another thread than frames do.
         self._lock = threading.Lock()
 
-    def add_look(self, number: int, rgb: Frame, people: dict[int, Pose]) -> None:
-        """Who was seen in frame ``number``, in the pixels of ``rgb``."""
+    def add_look(
+        self, number: int, rgb: Frame, people: dict[int, Pose], details: dict[int, Details] | None = None
+    ) -> None:
+        """Who was seen in frame ``number``, in the pixels of ``rgb``; ``details`` where somebody looked."""
         index = number - self._span.start
         if not 0 <= index < len(self._span):
             return
@@ -48,6 +54,16 @@ class Collector:
                 nobody = np.full((len(self._span), JOINTS, 4), np.nan, np.float32)
                 self._joints.setdefault(slot, nobody)[index] = pose.joints * factors
                 self._looks.setdefault(slot, []).append(look_of(rgb, pose.mask, pose.joints))
+                if details is not None:
+                    self._add_details(slot, index, details[slot], factors[:2])
+
+    def _add_details(self, slot: int, index: int, details: Details, factors: Floats) -> None:
+        for kept, found, shape in (
+            (self._face, details.face, (len(Face),)),
+            (self._hands, None if details.hands is None else details.hands * factors, (2, POINTS, 2)),
+        ):
+            unseen = np.full((len(self._span), *shape), np.nan, np.float32)
+            kept.setdefault(slot, unseen)[index] = np.nan if found is None else found
 
     def add_frame(
         self, number: int, rgb: Frame, matte: Frame, camera: NDArray[np.float64], *, cut: bool
@@ -66,25 +82,28 @@ class Collector:
     def piece(self) -> Piece:
         """All of it."""
         slots = range(max(self._joints, default=-1) + 1)
-        nobody = np.full((len(self._span), JOINTS, 4), np.nan, np.float32)
-        frames = len(self._span)
+        unseen = np.zeros((1, PLACES, 4), np.float32)
+        looks = [
+            mean_look(np.array(self._looks[slot])) if slot in self._looks else unseen[0] for slot in slots
+        ]
+        detailed = slots if self._face else range(0)
         return Piece(
             start=self._span.start,
             looked=self._looked,
-            joints=np.array([self._joints.get(s, nobody) for s in slots], np.float32).reshape(
-                -1, *nobody.shape
-            ),
-            looks=np.array(
-                [
-                    mean_look(np.array(self._looks[s])) if s in self._looks else np.zeros((PLACES, 4))
-                    for s in slots
-                ],
-                np.float32,
-            ).reshape(-1, PLACES, 4),
-            face=np.zeros((0, frames, len(Face)), np.float32),
-            hands=np.zeros((0, frames, 2, 21, 2), np.float32),
+            joints=self._stacked(self._joints, slots, (JOINTS, 4)),
+            looks=np.array(looks, np.float32).reshape(-1, PLACES, 4),
+            face=self._stacked(self._face, detailed, (len(Face),)),
+            hands=self._stacked(self._hands, detailed, (2, POINTS, 2)),
             cuts=np.array(self._cuts, np.int64),
             camera=self._camera,
             matte_size=self._matte_size,
             light=self._light,
         )
+
+    def _stacked(self, found: dict[int, Floats], slots: range, shape: tuple[int, ...]) -> Floats:
+        """float32 (slots, frames, ...): what was found of each slot; NaN where nothing was."""
+        whole = np.full((len(slots), len(self._span), *shape), np.nan, np.float32)
+        for slot in slots:
+            if slot in found:
+                whole[slot] = found[slot]
+        return whole

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from pipeline.perception.tracks import JOINTS, Joint
 Floats = NDArray[np.float32]
 #: Seconds that somebody may be hidden by another.
 HIDDEN_SECONDS = 1.5
+#: Frames between two looks at a face that are still joined by a line.
+_LONGEST_STEP = 9
 _TRUNK = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
 
 
@@ -30,6 +33,9 @@ class Found:
     joints: Floats
     #: int16 (T,): the slot in the frame's matte; -1 where not seen.
     slot: NDArray[np.int16]
+    #: As in ``tracks.Person``; None where nobody looked.
+    face: Floats | None = None
+    hands: Floats | None = None
 
 
 def found_of(
@@ -50,7 +56,33 @@ def found_of(
         slot[part.first : part.last + 1][seen] = part.slot
     for start, stop in spans:
         _between(joints[start:stop], slot[start:stop], looked[start:stop])
-    return Found(joints, slot)
+    face, hands = (_details(name, chain, pieces, len(looked), spans) for name in ("face", "hands"))
+    return Found(joints, slot, face, hands)
+
+
+def _details(
+    name: str, chain: Chain, pieces: Sequence[Piece], frames: int, spans: Sequence[tuple[int, int]]
+) -> Floats | None:
+    """A chain's faces or hands in every frame; straight lines between looks that are near each other."""
+    if not any(len(getattr(pieces[part.piece], name)) for part in chain):
+        return None
+    shape = getattr(pieces[0], name).shape[2:]
+    whole = np.full((frames, *shape), np.nan, np.float32)
+    for part in chain:
+        piece = pieces[part.piece]
+        own = getattr(piece, name)[part.slot, part.first - piece.start : part.last - piece.start + 1]
+        whole[part.first : part.last + 1] = np.where(np.isfinite(own), own, whole[part.first : part.last + 1])
+    # A hand is seen or not by itself: each is a column of its own.
+    columns = whole.reshape(frames, 2, -1) if name == "hands" else whole.reshape(frames, 1, -1)
+    for start, stop in spans:
+        for side in range(columns.shape[1]):
+            column = columns[start:stop, side]
+            at = np.flatnonzero(np.isfinite(column[:, 0]))
+            for one, other in itertools.pairwise(at):
+                if 1 < other - one <= _LONGEST_STEP:
+                    share = np.arange(1, other - one)[:, None] / (other - one)
+                    column[one + 1 : other] = (1 - share) * column[one] + share * column[other]
+    return columns.reshape(frames, *shape)
 
 
 def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_]) -> None:
@@ -97,7 +129,7 @@ def hidden_filled(finds: Sequence[Found], spans: Sequence[tuple[int, int]], rate
                 way = (1 - share) * joints[gap.start - 1] + share * joints[gap.stop]
                 if _behind(way, others, gap):
                     joints[gap] = way
-        yield Found(joints, found.slot)
+        yield replace(found, joints=joints)
 
 
 def _behind(way: NDArray[np.floating[Any]], others: Sequence[Found], gap: slice) -> bool:

@@ -27,6 +27,8 @@ from pipeline.spec import Model, VideoInfo
 _ENOUGH_SECONDS, _ENOUGH_SHARE = 0.5, 0.1
 #: Seconds: longer absences are not bridged, shorter appearances are not believed.
 GAP_SECONDS, _GLIMPSE_SECONDS = 0.3, 0.15
+#: Others than the lead are seen for so long, in this share of the time that they are about.
+_OTHERS_SECONDS, _STEADY = 0.8, 0.6
 #: Pixels of the matte: a camera whose frames never leave the shot's first by more stands still.
 _STILL = 0.8
 
@@ -60,6 +62,7 @@ def join_pieces(pieces: Sequence[Piece], video: VideoInfo, model: Model = Model.
     if not people:
         raise NoPerson("No person was found in the driving video.")
     people.sort(key=lambda person: (-_prominence(person), person.id))
+    people = [people[0], *(person for person in people[1:] if _steady(person, rate))]
     camera = _camera(pieces, spans, video)
     light = np.concatenate([piece.light for piece in pieces])
     return Tracks(tuple(people), cuts, pieces[0].matte_size, camera, light, model)
@@ -82,7 +85,19 @@ def _person(found: Found, spans: Sequence[tuple[int, int]], rate: float) -> Pers
     if not present.any():
         return None
     name = hashlib.blake2s(joints.tobytes(), digest_size=4).hexdigest()
-    return Person(f"person_{name}", joints, present, np.where(present, found.slot, -1).astype(np.int8))
+    slot = np.where(present, found.slot, -1).astype(np.int8)
+    return Person(f"person_{name}", joints, present, slot, found.face, found.hands)
+
+
+def _steady(person: Person, rate: float) -> bool:
+    """Whether somebody beside the lead is seen for long enough, and most of the time that they are about.
+
+    A face on a poster or a coat on a hook is a person now and then, and not for long.
+    """
+    frames = np.flatnonzero(person.present)
+    about = frames[-1] - frames[0] + 1
+    enough = min(_OTHERS_SECONDS * rate, 0.5 * len(person.present))
+    return bool(len(frames) >= enough and len(frames) > _STEADY * about)
 
 
 def _prominence(person: Person) -> float:

@@ -25,7 +25,7 @@ _CHATTER = re.compile(
     rb"XNNPACK delegate|absl::InitializeLog|inference_feedback_manager|landmark_projection_calculator"
 )
 
-_DARK = np.zeros((64, 64, 3), np.uint8)
+DARK = np.zeros((64, 64, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class PoseDetector:
         The graph knows nothing of the past but where to look next, and loses that over a dark frame.
         Starting it again would do the same, but costs a tenth of a second and some memory every time.
         """
-        if self._graph is not None and self._process(_DARK) is not None:
+        if self._graph is not None and self._process(DARK) is not None:
             self.close()
 
     def close(self) -> None:
