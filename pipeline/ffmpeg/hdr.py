@@ -25,8 +25,9 @@ _POINTS = 49
 _WHITE = 203.0
 #: What each curve can hold, in cd/m2: PQ by definition, HLG on the display of BT.2100-2, table 5.
 _PQ_PEAK, _HLG_PEAK = 10_000.0, 1_000.0
-#: Up to half of white light is kept as it is: faces are there. Above, it is rolled off.
-_KEPT = 0.5
+#: Up to this share of white, light is kept as it is: faces are there. Above, it is rolled off: white
+#: becomes the level 232 of 255, twice white 245, five times 252.
+_KEPT = 0.6
 #: BT.2020 to BT.709, linear light: ITU-R BT.2087-0, inverted.
 _TO_709 = np.array(
     [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]]

@@ -233,13 +233,13 @@ def test_hdr_white_stays_white_and_faces_stay_as_bright_as_they_are(
     frame = next(read_frames(path, probe(path)))
     black, grey, face, paper, lamp, sun = frame[16, 16::32].mean(-1)
 
-    # Up to half of white as on a display on which white is 203 cd/m2, whose gamma is 2.4.
+    # Up to 0.6 of white as on a display on which white is 203 cd/m2, whose gamma is 2.4.
     assert black <= 1
     assert grey == pytest.approx(255 * (26 / 203) ** (1 / 2.4), abs=2)
     assert face == pytest.approx(255 * (60 / 203) ** (1 / 2.4), abs=2)
-    assert 222 <= paper <= 235  # no grey mush
-    assert paper + 8 < lamp < sun - 5  # not clipped
-    assert 248 <= sun <= 255
+    assert 228 <= paper <= 238  # no grey mush
+    assert paper + 8 < lamp < sun - 4  # not clipped
+    assert 250 <= sun <= 255
 
 
 @pytest.mark.parametrize("transfer", hdr.CURVES)

@@ -136,7 +136,7 @@ def test_chosen_frames_are_those_of_a_reading_of_all(long: Path, size: tuple[int
 
 
 def test_more_frames_can_be_chosen_than_one_ffmpeg_is_given(long: Path) -> None:
-    chosen = [number for number in range(700) if number % 3]
+    chosen = [number for number in range(800) if number % 3]
     assert numbers(read_chosen(long, probe(long), chosen)) == chosen
 
 
