@@ -13,8 +13,9 @@ from pipeline.ffmpeg.tool import flags, guard, running
 
 #: ffprobe's field orders, whose second letter is the field shown first, by bwdif's names.
 _SHOWN_FIRST = {"tt": "tff", "bt": "tff", "bb": "bff", "tb": "bff"}
-#: How many frames are looked at to tell whether what is said to be interlaced is.
-_JUDGED_FRAMES = 120
+#: How many frames are looked at to tell whether what is said to be interlaced is: as many as this many
+#: pixels make (a second or two of broadcast sizes), since each has to be decoded; within limits.
+_JUDGED_PIXELS, _FEWEST_JUDGED, _MOST_JUDGED = 120_000_000, 8, 120
 #: How often a whole frame must be seen for each one that is combed, for the file to be wrong.
 _WHOLE_PER_COMBED = 4
 _ALPHA_FORMATS = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
@@ -71,16 +72,18 @@ def _matrix(stream: dict[str, Any]) -> str:
 
 def _fields(source: str | Path, stream: dict[str, Any]) -> str | None:
     order = _SHOWN_FIRST.get(stream.get("field_order", ""))
-    return order if order and _is_combed(source, stream["index"]) else None
+    pixels = int(stream["width"]) * int(stream["height"])
+    frames = max(_FEWEST_JUDGED, min(_JUDGED_PIXELS // pixels, _MOST_JUDGED))
+    return order if order and _is_combed(source, stream["index"], frames) else None
 
 
-def _is_combed(source: str | Path, stream: int) -> bool:
-    """Whether the frames at the start are combed, or too still to tell.
+def _is_combed(source: str | Path, stream: int, frames: int) -> bool:
+    """Whether the first ``frames`` are combed, or too still to tell.
 
     Many a camera flags whole frames as interlaced; to take them for fields would halve their lines.
     """
     address, options = guard(source)
-    judge = ["-map", f"0:{stream}", "-frames:v", str(_JUDGED_FRAMES), "-vf", "idet,metadata=print:file=-"]
+    judge = ["-map", f"0:{stream}", "-frames:v", str(frames), "-vf", "idet,metadata=print:file=-"]
     arguments = ["-nostdin", "-v", "error", "-threads", "2", *flags(options), "-i", address, *judge]
     seen = {"tff": 0.0, "bff": 0.0, "progressive": 0.0}
     with running("ffmpeg", [*arguments, "-f", "null", "-"]) as child:

@@ -150,7 +150,7 @@ def _converted(
     way = "area" if size[0] < info.width else "bicubic"
     picture = picture.filter("scale", *size, flags=f"{way}+{_SCALE}", in_color_matrix=coded.matrix)
     if table is not None:
-        picture = picture.filter("format", "gbrp16le").filter("lut3d", str(table))
+        picture = picture.filter("format", "gbrp16le").filter("lut3d", file=str(table))
         picture = picture.filter("format", "gbrp16le").filter("scale")
     # By way of planes: swscale has no fast way from YUV to packed colours that rounds well.
     return picture.filter("format", "gbrp").filter("scale")

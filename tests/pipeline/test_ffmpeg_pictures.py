@@ -199,7 +199,7 @@ def test_the_curves_are_those_of_the_standard(transfer: str) -> None:
     assert linear(np.ones((1, 3))) == pytest.approx(peak)
 
 
-def write_hdr(path: Path, transfer: str, codes: np.ndarray, scale: str = "tv") -> Path:
+def write_hdr(path: Path, transfer: str, codes: np.ndarray, scale: str = "tv", aspect: str = "") -> Path:
     """A clip of BT.2020 colours, given as codes ``(height, width, 3)`` from 0 to 1."""
     planes = np.ascontiguousarray((codes[..., [1, 2, 0]] * 65535).round().astype("<u2").transpose(2, 0, 1))
     raw = [
@@ -212,7 +212,7 @@ def write_hdr(path: Path, transfer: str, codes: np.ndarray, scale: str = "tv") -
         "-i",
         "pipe:0",
     ]
-    tags = ["-color_primaries", "bt2020", "-color_trc", transfer]
+    tags = ["-color_primaries", "bt2020", "-color_trc", transfer, *(["-aspect", aspect] if aspect else [])]
     ffmpeg(*raw, *coded("yuv420p10le", "bt2020nc", scale), *tags, *X265, path, data=planes.tobytes() * 2)
     return path
 
@@ -268,6 +268,21 @@ def test_hdr_frames_are_the_same_in_every_span(tmp_path: Path) -> None:
     info = probe(path)
     whole, part = list(read_frames(path, info)), list(read_frames(path, info, Span(0, 1, 2)))
     assert (whole[1] == part[0]).all()
+
+
+def test_hdr_of_a_turned_phone_with_oblong_pixels_is_shown_upright(tmp_path: Path) -> None:
+    standard = np.array([[170, 60, 50], [120, 150, 110], [60, 70, 170]], float)
+    light = (standard / 255) ** 2.4 * 203 @ np.linalg.inv(hdr._TO_709).T
+    path = write_hdr(tmp_path / "hdr.mp4", "arib-std-b67", patches(*hlg_of(light).tolist()), "tv", "6:1")
+    turned(path, TURNS["90"][0])
+
+    info = probe(path)
+    frame = next(read_frames(path, info))
+    small = next(read_frames(path, info, size=(16, 96)))
+
+    assert (info.width, info.height) == (32, 192)
+    assert np.abs(frame[32::64, 16] - standard).max() <= 6
+    assert np.abs(small[16::32, 8] - standard).max() <= 6
 
 
 def test_standard_range_is_left_alone(tmp_path: Path) -> None:
