@@ -171,7 +171,7 @@ def _thickness(own: Mask, body: Body) -> float:
     """Half the part's usual thickness, in pixels, within what bodies and sleeves have."""
     inner = cv2.distanceTransform(np.asarray(np.pad(own, 1), np.uint8), cv2.DIST_L2, 5)
     ridge = inner[inner > 0.6 * inner.max()] if own.any() else np.zeros(1)
-    return float(np.clip(np.median(ridge), 0.08 * body.unit, 0.2 * body.unit))
+    return float(np.clip(np.median(ridge), 0.08 * body.unit, 0.3 * body.unit))
 
 
 def _closed(mask: Mask, radius: float) -> Mask:
