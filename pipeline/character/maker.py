@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.character.cutout import pure_colors, tighten
+from pipeline.character.cutout import pure_colors
 from pipeline.character.layers import build_layers, continue_below
+from pipeline.character.matting import cut_out
 from pipeline.character.model import Character
 from pipeline.character.paper import figure_on_paper
 from pipeline.character.parts import label_parts, survey
@@ -54,7 +55,7 @@ def make_character(picture: Path) -> Character:
     if not (alpha > 0.5).any():
         raise NoCharacter("No character was found in the picture.")
     rgb, alpha, joints = _cropped(rgb, alpha, joints)
-    colors = pure_colors(rgb, alpha, found=given is None)
+    colors = pure_colors(rgb, alpha)
     return _assemble(colors, alpha, joints)
 
 
@@ -68,7 +69,7 @@ def _person(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Float
     again = _look(np.ascontiguousarray(shown[:, ::-1]))
     joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
     joints = mirrored(joints) if float(facing(joints)) < 0 else joints
-    return tighten(found.mask) if given is None else given, joints
+    return cut_out(rgb, found.mask, joints) if given is None else given, joints
 
 
 def _drawing(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:

@@ -22,6 +22,9 @@ _SEE_THROUGH, _SOLID = 0.02, 0.01
 #: A scene in which one colour happens to be marked as transparent has no such edge.
 _FREE_EDGE = 0.3
 
+#: A frame is at most so thick (a share of the side), so even, and so far from the picture in colour.
+_FRAME, _PLAIN, _STEP = 0.01, 12, 20
+
 
 def read_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """sRGB uint8 (H, W, 3), and alpha uint8 (H, W) where the file has a real one.
@@ -91,10 +94,25 @@ def _convert(picture: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
         _check_sides(size)
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     rgb = np.array(_to_srgb(picture, profile), np.uint8)
-    if picture.mode != "RGBA":
-        return rgb, None
-    cut = np.array(picture.getchannel("A"), np.uint8)
-    return rgb, cut if _cuts_out(cut) else None
+    if picture.mode == "RGBA" and _cuts_out(cut := np.array(picture.getchannel("A"), np.uint8)):
+        return rgb, cut
+    return _without_frame(rgb), None
+
+
+def _without_frame(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without a plain line or two along an edge, as screenshots have: what is cut off there ends before it."""
+    for _ in range(4):
+        depth = max(2, round(_FRAME * len(rgb)))
+        lines = rgb[-depth - 1 :].astype(np.int16)
+        plain = np.ptp(lines, axis=1).max(axis=1) < _PLAIN
+        other = np.abs(np.diff(lines, axis=0)).mean(axis=(1, 2)) > _STEP
+        # The frame begins after the innermost step to lines that are plain from there on.
+        starts = [i + 1 for i in np.flatnonzero(other) if plain[i + 1 :].all()]
+        if starts:
+            # The line before it may be half of each.
+            rgb = rgb[: len(rgb) - len(lines) + max(1, starts[0] - 1)]
+        rgb = np.rot90(rgb)
+    return np.ascontiguousarray(rgb)
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

@@ -295,3 +295,20 @@ def test_a_large_picture_is_reduced_to_the_working_size(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 4000), (9, 9, 9)).save(tmp_path / "large.png")
     rgb, _ = read_picture(tmp_path / "large.png")
     assert rgb.shape == (1280, 960, 3)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_white_line_along_an_edge_is_not_part_of_the_picture(tmp_path: Path, turns: int) -> None:
+    noise = np.random.default_rng(2).integers(0, 120, (200, 200, 3), dtype=np.uint8)
+    noise[-2:] = 250
+    Image.fromarray(np.ascontiguousarray(np.rot90(noise, turns))).save(tmp_path / "a.png")
+    rgb, _ = read_picture(tmp_path / "a.png")
+    assert rgb.max() < 120
+    assert min(rgb.shape[:2]) >= 196
+
+
+def test_a_plain_sky_is_no_frame(tmp_path: Path) -> None:
+    picture = np.random.default_rng(2).integers(0, 120, (200, 200, 3), dtype=np.uint8)
+    picture[:60] = 250
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png")[0].shape == (200, 200, 3)
