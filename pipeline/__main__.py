@@ -150,8 +150,14 @@ def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None
 @click.option(
     "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
 )
-@click.option("--memory", is_flag=True, help="Also compare the peaks for 10 s and 60 s of video.")
-def bench(picture: Path, video: Path, model: str, memory: bool) -> None:
+@click.option(
+    "--memory",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Also the peaks for so many seconds of VIDEO, looped; the last given is compared with the first.",
+)
+def bench(picture: Path, video: Path, model: str, memory: tuple[int, ...]) -> None:
     """Time each stage of a render and print JSON."""
     from pipeline.bench import bench as run
 
