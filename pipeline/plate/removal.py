@@ -16,17 +16,29 @@ Mask = NDArray[np.uint8]
 _DIFFERS = 16
 #: Shares of the frame's shorter side: the rim around the matte, and how far what is worn may reach.
 _RIM, _REACH = 1 / 60, 1 / 7
+#: A matte's values up to this are a veil, not a person.
+_SOLID = 10
+#: How far from the matte, as a share of the shorter side, nothing of the person can be.
+_FAR = 1 / 28
+#: ``closeness`` above this is a person's, with a narrow rim.
+COVERED = 210
 
 
-def covered(matte: Mask, rim: float = 1 / 28) -> Mask:
-    """255 where a person may be, with a generous rim; for what must not show any of them."""
-    return _grown(np.where(matte > 10, np.uint8(255), np.uint8(0)), rim * min(matte.shape))
+def closeness(matte: Mask) -> Mask:
+    """How near each pixel is to a person: uint8, 0 well away, above ``COVERED`` where they may be."""
+    if matte.max(initial=0) <= _SOLID:
+        return np.zeros_like(matte)
+    away = cv2.distanceTransform(np.where(matte > _SOLID, np.uint8(0), np.uint8(255)), cv2.DIST_L2, 3)
+    reach = max(2.0, _FAR * min(matte.shape))
+    return np.asarray(
+        cv2.convertScaleAbs(np.minimum(away, np.float32(reach)), alpha=-255 / reach, beta=255), np.uint8
+    )
 
 
 def removal(frame: Mask, plate: Mask, matte: Mask) -> Mask:
     """uint8 (h, w): how much of each pixel to replace; all three at the matte's size."""
     short = min(matte.shape)
-    person = _grown(np.where(matte > 10, np.uint8(255), np.uint8(0)), _RIM * short)
+    person = _grown(np.where(matte > _SOLID, np.uint8(255), np.uint8(0)), _RIM * short)
     other = np.where(cv2.absdiff(frame, plate).max(axis=2) > _DIFFERS, np.uint8(255), np.uint8(0))
     # Thin things (antlers, a cable) come in crumbs: those a few pixels apart are one.
     other = _grown(other, short / 90)
