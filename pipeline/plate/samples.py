@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.perception.light import GRID
 from pipeline.plate import light
 from pipeline.plate.removal import COVERED, closeness
-from pipeline.plate.views import View
+from pipeline.plate.views import View, whole_step
 
 Frame = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -58,6 +58,8 @@ class Samples:
         near = cv2.resize(closeness(matte), self._frame_size, interpolation=cv2.INTER_LINEAR)
         matrix = self._view.matrix(self._numbers[place])
         if matrix is not None:
+            if (step := whole_step(matrix)) is not None:
+                matrix = np.array([[1.0, 0, step[0]], [0, 1, step[1]], [0, 0, 1]])
             # What lies outside of the frame is as unseen as what is behind a person.
             size = self._view.size
             rgb = np.asarray(cv2.warpPerspective(rgb, matrix, size, flags=cv2.INTER_CUBIC), np.uint8)

@@ -17,6 +17,8 @@ from pipeline.shots import shots
 _MOST_AREA = 3.0
 #: A camera that never moves a corner of the frame farther (pixels) stands still.
 _STILL = 0.3
+#: A shift so near to whole pixels is one.
+_WHOLE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,15 @@ def views_of(tracks: Tracks, frames: int, width: int, height: int) -> tuple[View
         else:
             views.extend(_moving(tracks.camera, start, stop, width, height))
     return tuple(views)
+
+
+def whole_step(matrix: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The whole pixels right and down that ``matrix`` moves by, where it does nothing else."""
+    if not np.allclose(matrix[:, :2], np.eye(3)[:, :2], rtol=0, atol=1e-9):
+        return None
+    right, down = matrix[:2, 2].round()
+    near = abs(matrix[0, 2] - right) < _WHOLE and abs(matrix[1, 2] - down) < _WHOLE
+    return (int(right), int(down)) if near and right >= 0 and down >= 0 else None
 
 
 def _still(camera: NDArray[np.float64], width: int, height: int) -> bool:
