@@ -62,7 +62,9 @@ def stages_of(
 
     Without a ``picture``, only the stages that look at the driving video.
     """
-    info, plan = probe(video), plan_for(spec.model)
+    from pipeline.plate.fillers import best_fill
+
+    info, plan = probe(video), plan_for(spec.model, best_fill())
     files = {"video": video} | ({"picture": picture} if picture else {})
     facts: dict[str, Any] = {}
     looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)

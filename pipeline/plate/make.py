@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import read_frames
+from pipeline.ffmpeg import read_chosen
 from pipeline.perception.mattes import chosen_mattes
 from pipeline.perception.tracks import Tracks
 from pipeline.plate.artifact import save_plate
-from pipeline.plate.fill import fill
+from pipeline.plate.fillers import filler_for
 from pipeline.plate.samples import Samples, chosen
 from pipeline.plate.views import View, views_of
 from pipeline.protocol import Done, Progress, Report, Request
@@ -40,11 +40,13 @@ def _finished(
     """Each view's canvas, and how bright its frames are beside it."""
     video = request.video
     assert video is not None
+    fill = filler_for(request.plan.fill)
     known = _known(tracks, video.frames)
     numbers = [chosen(view, known[view.start : view.stop]) for view in views]
     every = [number for each in numbers for number in each]
     total, done = len(every) + _FILL_STEPS * len(views), 0
-    frames = zip(_frames(request, every), chosen_mattes(request, every, tracks), strict=True)
+    colors = read_chosen(request.inputs["video"], video, every)
+    frames = zip(colors, chosen_mattes(request, every, tracks), strict=True)
     for view, own in zip(views, numbers, strict=True):
         samples = Samples(view, own, (video.width, video.height))
         for place in range(len(own)):
@@ -69,12 +71,3 @@ def _known(tracks: Tracks, frames: int) -> NDArray[np.bool_]:
     for person in tracks.people:
         result &= ~person.present | (person.slot >= 0)
     return result
-
-
-def _frames(request: Request, numbers: Sequence[int]) -> Iterator[Frame]:
-    """The frames of these numbers, in order."""
-    assert request.video is not None
-    wanted = set(numbers)
-    for number, rgb in enumerate(read_frames(request.inputs["video"], request.video)):
-        if number in wanted:
-            yield rgb
