@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from pipeline import weights
 from pipeline.errors import PipelineError
 from pipeline.spec import Background, Model, RenderSpec
 from pipeline.threads import fix_environment
@@ -44,6 +46,8 @@ def _cast(
 def main() -> None:
     """Render, perceive and judge, without a farm."""
     fix_environment()
+    folder = os.environ.get("FARM_WEIGHTS")
+    weights.look_in(Path(folder) if folder else None)
 
 
 @main.command()

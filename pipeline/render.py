@@ -62,7 +62,9 @@ def stages_of(
 
     Without ``pictures``, only the stages that look at the driving video.
     """
-    info, plan = probe(video), plan_for(spec.model)
+    from pipeline.plate.fillers import best_fill
+
+    info, plan = probe(video), plan_for(spec.model, best_fill())
     files = {"video": video} | {numbered("picture", i): picture for i, picture in enumerate(pictures)}
     facts: dict[str, Any] = {}
     looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)
