@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
+from pipeline.engines.puppet.blur import mean_of, shutter
 from pipeline.engines.puppet.mesh import GridMesh, Lattice, grid_mesh, inverse_map
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
@@ -92,12 +93,25 @@ class Puppet:
         width, height = size
         return self.draw_on(np.zeros((height, width, 4), np.uint8), pose, order, ledge)
 
-    def draw_on(self, canvas: Rgba, pose: Pose, order: Sequence[str], ledge: float | None) -> Rgba:
-        """``canvas`` with the character over what is there."""
+    def draw_on(
+        self,
+        canvas: Rgba,
+        pose: Pose,
+        order: Sequence[str],
+        ledge: float | None,
+        exposure: Sequence[Pose] = (),
+    ) -> Rgba:
+        """``canvas`` with the character over what is there.
+
+        ``exposure`` are the poses when the shutter opens and when it closes: a layer that moves far
+        between them is blurred along its way.
+        """
         places = self.places(pose)
+        ends = [self.places(end) for end in exposure]
         for name in order:
             if name in places:
-                self._draw_sprite(canvas, self.sprites[name], places[name], pose, ledge)
+                stops = shutter(places[name], [end[name] for end in ends], canvas.shape[0])
+                self._draw_sprite(canvas, self.sprites[name], stops, pose, ledge)
         return canvas
 
     def places(self, pose: Pose) -> dict[str, Plane]:
@@ -106,23 +120,28 @@ class Puppet:
         return skinned if self._relax is None else self._relax(skinned, pose)
 
     def _draw_sprite(
-        self, canvas: Rgba, sprite: Sprite, places: Plane, pose: Pose, ledge: float | None
+        self, canvas: Rgba, sprite: Sprite, stops: Sequence[Plane], pose: Pose, ledge: float | None
     ) -> None:
         height, width = canvas.shape[:2]
         # What stands in front of the driver hides trunk and legs; hands may lie on it.
         if ledge is not None and not sprite.name.endswith("arm"):
             height = min(height, round(ledge))
-        at = np.stack([places.real, places.imag], axis=1).astype(np.float32)
-        left, top = (max(0, int(v)) for v in np.floor(at.min(axis=0)))
-        right, bottom = (int(v) + 1 for v in np.ceil(at.max(axis=0)))
+        at = [np.stack([stop.real, stop.imag], axis=1).astype(np.float32) for stop in stops]
+        low, high = (
+            np.min([one.min(axis=0) for one in at], axis=0),
+            np.max([one.max(axis=0) for one in at], axis=0),
+        )
+        left, top = (max(0, int(v)) for v in np.floor(low))
+        right, bottom = (int(v) + 1 for v in np.ceil(high))
         right, bottom = min(width, right), min(height, bottom)
         if left >= right or top >= bottom:
             return
-        inverse = inverse_map(sprite.mesh, at, (left, top, right - left, bottom - top))
         texture = sprite.texture
         if sprite.visage is not None and sprite.visage.able and pose.face is not None:
             texture = sprite.visage.acting(pose.face)
-        over(canvas[top:bottom, left:right], sample(texture, inverse, self.device))
+        box = left, top, right - left, bottom - top
+        taken = [sample(texture, inverse_map(sprite.mesh, one, box), self.device) for one in at]
+        over(canvas[top:bottom, left:right], taken[0] if len(taken) == 1 else mean_of(taken))
 
 
 def over(below: Rgba, above: Rgba) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,7 +57,6 @@ def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
     """One frame of a performance."""
     acting = performance.acting
     return Pose(
-        face=None if acting is None else acting.expression(frame),
         points=plane(performance.points[frame]),
         scale=float(performance.scale[frame]),
         head=float(performance.head[frame]),
@@ -64,4 +64,23 @@ def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
         hips=float(performance.hips[frame]),
         width=float(performance.width[frame]),
         turn=turn,
+        face=None if acting is None else acting.expression(frame),
+    )
+
+
+def pose_between(pose: Pose, other: Pose, share: float) -> Pose:
+    """``pose``, by ``share`` on its way to ``other``; the face stays."""
+
+    def between(a: float, b: float) -> float:
+        return a + share * (b - a)
+
+    return replace(
+        pose,
+        points=pose.points + share * (other.points - pose.points),
+        scale=between(pose.scale, other.scale),
+        head=between(pose.head, other.head),
+        chest=between(pose.chest, other.chest),
+        hips=between(pose.hips, other.hips),
+        width=between(pose.width, other.width),
+        turn=pose.turn + share * (other.turn - pose.turn),
     )

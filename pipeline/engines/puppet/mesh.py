@@ -63,10 +63,14 @@ def grid_mesh(alpha: NDArray[np.uint8], cells: Lattice, margin: int) -> GridMesh
         rows = columns = np.zeros(1, np.int64)  # a layer of which nothing can be seen still has a place
     # A cell has the pixels between its corners, and those that it shares with its neighbours.
     at = np.stack([columns, rows], axis=1)
-    found = np.unique(np.concatenate([cells.cell_of(at - 0.5), cells.cell_of(at + 0.5)]), axis=0)
-    wide = int(found[:, 0].max() - found[:, 0].min()) + 3
-    first = found.min(axis=0)
-    corner = (found[:, 1] - first[1]) * wide + found[:, 0] - first[0]
+    touched = [cells.cell_of(at - 0.5), cells.cell_of(at + 0.5)]
+    first, last = touched[0].min(axis=0), touched[1].max(axis=0)
+    wanted = np.zeros((last - first + 1)[::-1], np.bool_)
+    for cell in touched:
+        wanted[cell[:, 1] - first[1], cell[:, 0] - first[0]] = True
+    wide = int(last[0] - first[0]) + 2
+    r, c = np.nonzero(wanted)
+    corner = r * wide + c
     below = corner + wide
     both = np.stack([[corner, corner + 1, below], [corner + 1, below + 1, below]], axis=0)
     triangles = both.transpose(2, 0, 1).reshape(-1, 3)
