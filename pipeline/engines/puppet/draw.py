@@ -13,7 +13,7 @@ from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
 from pipeline.engines.puppet.blur import mean_of, shutter
-from pipeline.engines.puppet.mesh import GridMesh, Lattice, grid_mesh, inverse_map
+from pipeline.engines.puppet.mesh import COARSEST, GridMesh, Lattice, grid_mesh, inverse_map
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
 from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
@@ -62,6 +62,8 @@ class Puppet:
         self.rest: Plane = plane(own[..., :2].astype(np.float64))
         # Minified by area first: bilinear sampling of a much larger texture would shimmer.
         self.factor = min(1.0, scale)
+        self.step = max(6 / self.factor, self.unit / _FINENESS)
+        self.lattice = int(np.clip(self.step * scale / 3, 4, COARSEST))
         self.sprites = {
             layer.name: self._sprite(layer.name, layer.rgba, layer.left, layer.top)
             for layer in character.layers
@@ -77,13 +79,14 @@ class Puppet:
         size = (max(2, round(width * self.factor)), max(2, round(height * self.factor)))
         if self.factor < 1:
             texture = np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        step = max(6 / self.factor, self.unit / _FINENESS)
-        cells = Lattice(step, (left, top), (width / size[0], height / size[1]))
-        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), cells, margin=8)
-        at = plane(mesh.lattice * step)
+        cells = Lattice(self.step, (left, top), (width / size[0], height / size[1]))
+        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), cells, margin=3 * COARSEST // 2)
+        at = plane(mesh.lattice * self.step)
         visage = None
         if name == "head" and self.mesh is not None:
-            visage = Visage(texture, cells.pixel_of(self.mesh.astype(np.float64) / step).astype(np.float32))
+            visage = Visage(
+                texture, cells.pixel_of(self.mesh.astype(np.float64) / self.step).astype(np.float32)
+            )
         stump = name.endswith("upper_arm") and name.replace("upper_arm", "forearm") not in self.names
         skin = Skin(name, at, self.rest, self.unit, self.face, stump=stump)
         return Sprite(name, texture, mesh, skin, visage)
@@ -140,14 +143,19 @@ class Puppet:
         if sprite.visage is not None and sprite.visage.able and pose.face is not None:
             texture = sprite.visage.acting(pose.face)
         box = left, top, right - left, bottom - top
-        taken = [sample(texture, inverse_map(sprite.mesh, one, box), self.device) for one in at]
+        taken = [sample(texture, inverse_map(sprite.mesh, one, box, self.lattice), self.device) for one in at]
         over(canvas[top:bottom, left:right], taken[0] if len(taken) == 1 else mean_of(taken))
 
 
 def over(below: Rgba, above: Rgba) -> None:
     """Lay ``above`` on ``below`` in place; both premultiplied."""
-    keep = cv2.merge([255 - above[..., 3]] * 4)
-    cv2.add(above, cv2.multiply(below, keep, scale=1 / 255), dst=below)
+    alpha = np.ascontiguousarray(above[..., 3])
+    # Most pixels are all the one or all the other; only edges are mixed. 0 - 1 is 255 here.
+    edge = np.nonzero(alpha - np.uint8(1) < 254)
+    over_it = above[edge].astype(np.uint16)
+    under_it = below[edge].astype(np.uint16) * (255 - over_it[:, 3:])
+    cv2.copyTo(above, (alpha == 255).view(np.uint8), below)
+    below[edge] = np.minimum(over_it + (under_it + np.uint16(127)) // np.uint16(255), 255)
 
 
 def _grade(gains: tuple[float, float, float]) -> NDArray[np.uint8]:

@@ -19,10 +19,12 @@ from pipeline.perception import face as points
 
 Rgba = NDArray[np.uint8]
 
-#: Pixels of the texture from one computed place of the warp to the next, and by which it goes beyond its box.
-_LATTICE, _EDGE = 2, 4
+#: Pixels of the texture by which the warp goes beyond its box.
+_EDGE = 4
 #: The still frame's distance from the face, and a height below which a face is too small to act.
 _AIR, _SMALLEST = 0.3, 12.0
+#: From this height on, the warp is computed at every third pixel instead of every other.
+_LARGE = 100.0
 #: Lips of the picture that are parted so far show a mouth of their own.
 _OWN_MOUTH = 0.03
 #: At most so many times as far it opens: what it shows is stretched.
@@ -45,6 +47,7 @@ class Visage:
         if not self.able:
             return
         self._texture = texture
+        self._lattice = 2 if self.height < _LARGE else 3
         down = (nose - brows) / np.linalg.norm(nose - brows)
         across = np.array([down[1], -down[0]])
         self._to = np.stack([across, down])
@@ -79,7 +82,7 @@ class Visage:
         left, top, width, height = self._box
         part = np.s_[top : top + height, left : left + width]
         moved = self._moved(expression)
-        back = inverse_map(self._mesh, moved.astype(np.float32), self._box, _LATTICE)
+        back = inverse_map(self._mesh, moved.astype(np.float32), self._box, self._lattice)
         face = np.asarray(
             cv2.remap(self._texture, back, _ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
