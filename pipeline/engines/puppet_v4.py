@@ -14,6 +14,7 @@ from pipeline.engines.puppet.blur import BLUR_FROM
 from pipeline.engines.puppet.draw import Puppet
 from pipeline.engines.puppet.engine import PuppetEngine, pose_between, pose_of
 from pipeline.engines.puppet.ground import lay_shadows
+from pipeline.engines.puppet.hands import opening, with_hands
 from pipeline.engines.puppet.measure import own_roll, own_turn
 from pipeline.engines.puppet.order import drawing_order
 from pipeline.engines.puppet.retarget import Performance, retarget
@@ -37,7 +38,9 @@ class PuppetV4(PuppetEngine):
     version = "1"
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
-        performance = retarget(character, person, scene)
+        performance = retarget(character, with_hands(person), scene)
+        if person.hands is not None:
+            performance = replace(performance, opening=opening(person, scene))
         if person.face is None:
             return performance
         acting = Acting(person, scene)

@@ -6,8 +6,10 @@ and the mean is taken, premultiplied. What hardly moves is drawn once, and sharp
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,7 @@ def shutter(now: Plane, ends: Sequence[Plane], height: int) -> list[Plane]:
     if not ends:
         return [now]
     first, last = ends
-    way = float(np.percentile(np.abs(last - now) + np.abs(now - first), 95)) / height
+    way = distance([first, now, last]) / height
     if way < BLUR_FROM:
         return [now]
     count = min(_MOST, 1 + int(np.ceil(way / _APART)))
@@ -36,9 +38,18 @@ def shutter(now: Plane, ends: Sequence[Plane], height: int) -> list[Plane]:
     return [now + abs(t) * ((last if t > 0 else first) - now) for t in moments]
 
 
-def mean_of(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The mean of premultiplied pictures of one size."""
+def distance(stops: Sequence[Plane]) -> float:
+    """How far the points of a layer that move most go from the first of ``stops`` to the last, in pixels."""
+    ways = [np.abs(after - before) for before, after in itertools.pairwise(stops)]
+    return float(np.percentile(np.sum(ways, axis=0), 95))
+
+
+def mean_of(pictures: Sequence[NDArray[np.uint8]], apart: float) -> NDArray[np.uint8]:
+    """The mean of premultiplied pictures of one size, whose edges are ``apart`` pixels from each other."""
     total = np.zeros(pictures[0].shape, np.uint16)
     for picture in pictures:
         total += picture
-    return np.asarray((total + len(pictures) // 2) // len(pictures), np.uint8)
+    mean = np.asarray((total + len(pictures) // 2) // len(pictures), np.uint8)
+    # Edges that far apart would be seen as steps.
+    side = 2 * round(apart / 4) + 1
+    return mean if side < 3 else np.asarray(cv2.blur(mean, (side, side), borderType=cv2.BORDER_CONSTANT))

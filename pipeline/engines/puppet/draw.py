@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
-from pipeline.engines.puppet.blur import mean_of, shutter
+from pipeline.engines.puppet.blur import distance, mean_of, shutter
 from pipeline.engines.puppet.mesh import COARSEST, GridMesh, Lattice, grid_mesh, inverse_map
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
@@ -144,7 +144,8 @@ class Puppet:
             texture = sprite.visage.acting(pose.face)
         box = left, top, right - left, bottom - top
         taken = [sample(texture, inverse_map(sprite.mesh, one, box, self.lattice), self.device) for one in at]
-        over(canvas[top:bottom, left:right], taken[0] if len(taken) == 1 else mean_of(taken))
+        seen = taken[0] if len(taken) == 1 else mean_of(taken, distance(stops) / (len(stops) - 1))
+        over(canvas[top:bottom, left:right], seen)
 
 
 def over(below: Rgba, above: Rgba) -> None:

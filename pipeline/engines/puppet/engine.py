@@ -55,7 +55,8 @@ class PuppetEngine(Engine):
 
 def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
     """One frame of a performance."""
-    acting = performance.acting
+    acting, opening = performance.acting, performance.opening
+    left, right = (1.0, 1.0) if opening is None else (float(v) for v in opening[frame])
     return Pose(
         points=plane(performance.points[frame]),
         scale=float(performance.scale[frame]),
@@ -64,6 +65,7 @@ def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
         hips=float(performance.hips[frame]),
         width=float(performance.width[frame]),
         turn=turn,
+        opening=(left, right),
         face=None if acting is None else acting.expression(frame),
     )
 
