@@ -19,6 +19,8 @@ _WIDEST_GAP = 0.26
 #: An eye below the first share of its usual opening is shut, above the second it is open: what a
 #: detector's noise moves between is no blink.
 _SHUT, _OPEN = 0.3, 0.8
+#: What mouths at rest are like, of the people and paintings that this was tried on.
+_WIDE_AT_REST, _SMILE_AT_REST = (0.32, 0.46), (-0.02, 0.03)
 _EYES = [Face.LEFT_EYE, Face.RIGHT_EYE]
 _BROWS = [Face.LEFT_BROW, Face.RIGHT_BROW]
 
@@ -66,9 +68,10 @@ class Acting:
         # Shut lips are 0 whoever's they are; who never shuts them all the way still has a least gap.
         gap = face[:, Face.JAW] - min(low[Face.JAW], 0.03)
         self._jaw = self._over_time(np.clip(gap, 0, _WIDEST_GAP), 0.012, np.zeros(()))
-        wide = face[:, Face.WIDE] / max(usual[Face.WIDE], 1e-3)
-        self._wide = self._over_time(np.clip(1 + 0.9 * (wide - 1), 0.7, 1.3), 0.02, np.ones(()))
-        smile = np.clip(face[:, Face.SMILE] - usual[Face.SMILE], -0.03, 0.06)
+        # Who smiles all the time has no other face to tell it from than everybody's.
+        wide = face[:, Face.WIDE] / np.clip(usual[Face.WIDE], *_WIDE_AT_REST)
+        self._wide = self._over_time(np.clip(1 + 0.9 * (wide - 1), 0.7, 1.35), 0.02, np.ones(()))
+        smile = np.clip(face[:, Face.SMILE] - np.clip(usual[Face.SMILE], *_SMILE_AT_REST), -0.03, 0.06)
         self._smile = self._over_time(smile, 0.03, np.zeros(()))
         # Lids fall together; seen from the side, one of two is a guess.
         eyes = (face[:, _EYES] / np.maximum(high[_EYES], 1e-3)).mean(axis=1)

@@ -27,6 +27,8 @@ _AIR, _SMALLEST = 0.3, 12.0
 _LARGE = 100.0
 #: Lips of the picture that are parted so far show a mouth of their own.
 _OWN_MOUTH = 0.03
+#: Corners of a mouth lifted so far show teeth.
+_GRIN = 0.05
 #: At most so many times as far it opens: what it shows is stretched.
 _STRETCH = 1.6
 #: A gap between lids that is drawn, not human; and how far lids close, over that gap.
@@ -97,7 +99,8 @@ class Visage:
                 face = _blend(face, own, filled(np.vstack([upper, lower[::-1]]) - origin, face.shape))
         if self._mouth.gap < _OWN_MOUTH and expression.jaw > self._mouth.gap:
             upper, lower = moved[list(points.INNER_UPPER_LIP)], moved[list(points.INNER_LOWER_LIP)]
-            self._inside.draw(face, upper - origin, lower - origin)
+            smile = float(np.clip(expression.smile / _GRIN, 0, 1))
+            self._inside.draw(face, upper - origin, lower - origin, smile)
         texture = self._texture.copy()
         texture[part] = face
         return texture
