@@ -29,14 +29,17 @@ class PuppetEngine(Engine):
         self.device = device
 
     def perform(self, character: Character, person: Person, span: Span, scene: Scene) -> Iterator[Rgba]:
+        width, height = scene.size
+        if not person.present.any():
+            yield from (np.zeros((height, width, 4), np.uint8) for _ in range(len(span)))
+            return
         performance = self.interpret(character, person, scene)
-        largest = float(np.percentile(performance.scale, 95)) if len(performance.scale) else 1.0
+        largest = float(np.percentile(performance.scale, 95))
         puppet = self.prepare(character, largest, scene)
         for frame in range(span.start, span.stop):
             if performance.present[frame]:
                 yield self.draw(puppet, performance, frame, scene)
             else:
-                width, height = scene.size
                 yield np.zeros((height, width, 4), np.uint8)
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:

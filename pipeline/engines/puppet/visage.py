@@ -79,6 +79,11 @@ class Visage:
         self._mesh = Mesh(self._rest.astype(np.float32), triangles)
         self._inside = Mouth(texture, self._rest[list(points.OUTER_LOWER_LIP)], self.height)
 
+    @property
+    def own_gap(self) -> float:
+        """How far the lips are parted in the picture, in face heights."""
+        return self._mouth.gap
+
     def acting(self, expression: Expression) -> Rgba:
         """The head's texture with the face as ``expression`` says."""
         left, top, width, height = self._box
@@ -150,7 +155,7 @@ class _MouthPlan:
         opened = (min(wanted, _STRETCH * self.gap) if self.gap >= _OWN_MOUTH else wanted) - self.gap
         move = np.empty((len(self._jaw), 2))
         move[:, 0] = (expression.wide - 1) * self._across
-        move[:, 1] = opened * self._jaw - expression.smile * self._lift
+        move[:, 1] = expression.sure * opened * self._jaw - expression.smile * self._lift
         return move
 
 
