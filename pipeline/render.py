@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.ffmpeg import probe
 from pipeline.protocol import Done, Item, Progress, Report, Request
-from pipeline.spec import Background, RenderSpec, Stage, plan_for
+from pipeline.spec import Background, Plan, RenderSpec, Stage, plan_for
 from pipeline.stages import run
 from pipeline.units import inputs_of, spans_of
 
@@ -57,16 +57,21 @@ def stages_of(
     *,
     run: Run = run,
     report: Callable[[Stage, Progress], None] | None = None,
+    plan: Plan | None = None,
+    stages: Sequence[Stage] | None = None,
+    known: Mapping[str, Path] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Stage, dict[str, Path], dict[str, Any]]]:
     """Do the stages in order; yields each with the files it made and its facts.
 
-    Without a ``picture``, only the stages that look at the driving video.
+    Without a ``picture``, only the stages that look at the driving video; or only ``stages``, to which
+    the files and facts of others are ``known``.
     """
-    info, plan = probe(video), plan_for(spec.model)
-    files = {"video": video} | ({"picture": picture} if picture else {})
-    facts: dict[str, Any] = {}
+    info, plan = probe(video), plan or plan_for(spec.model)
+    files = {"video": video} | ({"picture": picture} if picture else {}) | dict(known or {})
+    facts = dict(facts or {})
     looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)
-    for stage in Stage if picture else looking:
+    for stage in stages or (tuple(Stage) if picture else looking):
         out = folder / stage.value
         out.mkdir()
         made: dict[str, Path] = {}

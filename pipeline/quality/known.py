@@ -1,0 +1,183 @@
+"""What is true of a made scene, and what the detector makes of the truth: the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg import VideoWriter, lay_samples, probe, read_frames
+from pipeline.perception.tracks import Joint
+from pipeline.quality.detect import Window, detected, windows
+from pipeline.quality.joints import TWELVE, Floats, Marks
+from pipeline.quality.scenes import MadeScene, Role
+from pipeline.samples.actor import Figure
+from pipeline.samples.maker import make_character
+from pipeline.samples.music import SAMPLE_RATE, music
+from pipeline.samples.play import Moment, look, painted
+
+Picture = NDArray[np.uint8]
+
+#: x264's quality of the driving videos: as what people upload, better than what the farm makes.
+_CRF = 16
+#: A pixel is covered from this level on, of 255: a shadow's faint end is no cover.
+_COVERED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A made scene with its files and its truth, for T frames, A actors and a room of (H', W')."""
+
+    scene: MadeScene
+    video: Path
+    #: The characters' pictures, in the order of the actors.
+    pictures: tuple[Path, ...]
+    world: Picture
+    #: (T, 3, 3)
+    views: NDArray[np.float64]
+    #: What can be seen of each actor: uint8 (T, A, H, W), 0-255.
+    masks: Picture
+    #: Which pixels of the room are seen without people and shadows, and with them, at least once: (H', W').
+    uncovered: Marks
+    covered: Marks
+    #: The drivers' joints, exact: (A, T, 12, 2).
+    driver: Floats
+    #: The doubles' joints, exact: (A, T, 12, 2), and which of them can be seen: (A, T, 12).
+    truth: Floats
+    shown: Marks
+    #: Where the detector looked, actor by actor.
+    windows: tuple[tuple[Window, ...], ...]
+    #: What the detector finds in the driving video and in the ideal rendering: (A, T, 12, 3).
+    found_driver: Floats
+    found_ideal: Floats
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.scene.play.width, self.scene.play.height
+
+    def detect(self, video: Path) -> Floats:
+        """The joints in a video of the scene's size and length: (A, T, 12, 3)."""
+        return detected(read_frames(video, probe(video)), self.windows, tracking=tracks(self.scene))
+
+    def background(self, number: int) -> Picture:
+        """The scene without anybody, as a frame sees it."""
+        return look(self.world, self.views[number], self.size)
+
+    def seen(self, of_world: Marks, number: int) -> Marks:
+        """Marks of the room, as a frame sees them."""
+        return look(of_world.view(np.uint8) * np.uint8(255), self.views[number], self.size) > 127
+
+
+def tracks(scene: MadeScene) -> bool:
+    """Whether the detector may follow a person; of two it could follow the wrong one."""
+    return len(scene.roles) == 1
+
+
+def know(scene: MadeScene, folder: Path) -> Known:
+    """Make the scene's files in ``folder``, and look at them."""
+    play = scene.play
+    world, views = play.world(), play.views()
+    video = folder / "driver.mp4"
+    masks, uncovered, covered = _film(scene, world, video)
+    numbers = range(play.frames)
+    driver = np.array([_pixels(play.figures(number)) for number in numbers]).swapaxes(0, 1)
+    truth = np.array([_pixels(doubles(scene, number)) for number in numbers]).swapaxes(0, 1)
+    where = tuple(
+        windows(np.concatenate(both, axis=1), (play.width, play.height))
+        for both in zip(driver, truth, strict=True)
+    )
+    shown: list[Marks] = []
+    return Known(
+        scene=scene,
+        video=video,
+        pictures=tuple(_picture(role, folder / f"character-{i}.png") for i, role in enumerate(scene.roles)),
+        world=world,
+        views=views,
+        masks=masks,
+        uncovered=uncovered,
+        covered=covered,
+        driver=driver[:, :, TWELVE],
+        truth=truth[:, :, TWELVE],
+        windows=where,
+        found_ideal=detected(_ideals(scene, world, views, shown), where, tracking=tracks(scene)),
+        found_driver=detected(read_frames(video, probe(video)), where, tracking=tracks(scene)),
+        shown=np.array(shown).swapaxes(0, 1),
+    )
+
+
+def doubles(scene: MadeScene, number: int) -> tuple[Figure, ...]:
+    """The characters in the drivers' true poses, in a frame's pixels."""
+    figures = scene.play.figures(number)
+    return tuple(role.double.of(figure) for role, figure in zip(scene.roles, figures, strict=True))
+
+
+def _ideals(
+    scene: MadeScene, world: Picture, views: NDArray[np.float64], shown: list[Marks]
+) -> Iterator[Picture]:
+    """What a perfect render would show; appends to ``shown`` which of each frame's joints can be seen."""
+    size = scene.play.width, scene.play.height
+    for number, view in enumerate(views):
+        moment = painted(look(world, view, size), doubles(scene, number))
+        shown.append(_shown(scene, moment))
+        yield moment.picture
+
+
+def _shown(scene: MadeScene, moment: Moment) -> Marks:
+    """Which of the twelve joints of each actor (A, 12) are in the frame, in the character's picture and
+    not behind somebody else."""
+    marks = np.zeros((len(scene.roles), len(TWELVE)), bool)
+    for actor, (role, figure, mask) in enumerate(zip(scene.roles, moment.figures, moment.masks, strict=True)):
+        height, width = mask.shape
+        for index, (x, y) in enumerate(np.round(figure.pixels()[TWELVE]).astype(int)):
+            inside = 0 <= x < width and 0 <= y < height
+            drawn = not (role.waist and TWELVE[index] >= Joint.LEFT_KNEE)
+            marks[actor, index] = inside and drawn and mask[y, x] > 127
+    return marks
+
+
+def _film(scene: MadeScene, world: Picture, video: Path) -> tuple[Picture, Marks, Marks]:
+    """Write the driving video; returns the masks, and the room's pixels ever uncovered and ever covered."""
+    play, masks = scene.play, []
+    silent = video.with_name(f".{video.name}")
+    uncovered, covered = (np.zeros(world.shape[:2], bool) for _ in range(2))
+    with VideoWriter(silent, play.width, play.height, play.rate, crf=_CRF) as writer:
+        for moment, view in zip(play.moments(world), play.views(), strict=True):
+            writer.write(moment.picture)
+            masks.append(np.stack(moment.masks))
+            taken = (moment.cover > _COVERED).astype(np.uint8)
+            covered |= _in_room(taken, view, world) > 0
+            uncovered |= _in_room(np.uint8(1) - taken, view, world) > 0
+    lay_samples(silent, music(play.seconds), SAMPLE_RATE, video)
+    silent.unlink()
+    return np.array(masks), uncovered, covered
+
+
+def _in_room(marks: Picture, view: NDArray[np.float64], world: Picture) -> Picture:
+    """A frame's marks in the room's pixels; 0 where the frame does not reach."""
+    height, width = world.shape[:2]
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpPerspective(marks, view, (width, height), flags=flags), np.uint8)
+
+
+def _picture(role: Role, path: Path) -> Path:
+    """The character's picture."""
+    size = (900, 900) if role.waist else (700, 1100)
+    double = role.double
+    make_character(
+        path,
+        **dict(zip(("width", "height"), size, strict=True)),
+        look=double.look,
+        body=double.body,
+        scenery=role.scenery,
+        waist=role.waist,
+    )
+    return path
+
+
+def _pixels(figures: Sequence[Figure]) -> Floats:
+    """(A, 33, 2)"""
+    return np.array([figure.pixels() for figure in figures])
