@@ -35,7 +35,7 @@ def measure(
         if not only or name in only
     ]
     if real is not None and (not only or "real" in only):
-        tasks += [(_real, (*pair, model, full)) for pair in _pairs(real, full) for model in models]
+        tasks += [(_real, (*pair, model, full, sheets)) for pair in _pairs(real, full) for model in models]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         waiting = [(task, pool.submit(task, *arguments)) for task, arguments in tasks]
         done = [(task, future.result()) for task, future in waiting]
@@ -53,12 +53,12 @@ def _made(name: str, seed: int, full: bool, models: tuple[Model, ...], sheets: P
     return judge_made(scene, models, sheets)
 
 
-def _real(video: Path, picture: Path, model: Model, full: bool) -> list[Any]:
+def _real(video: Path, picture: Path, model: Model, full: bool, sheets: Path | None) -> list[Any]:
     from pipeline.quality.real import judge_real
     from pipeline.threads import fix_threads
 
     fix_threads()
-    return [judge_real(video, picture, model, full=full)]
+    return [judge_real(video, picture, model, full=full, sheets=sheets)]
 
 
 def _pairs(folder: Path, full: bool) -> list[tuple[Path, Path]]:

@@ -29,15 +29,15 @@ _LOST = 0.5
 class Agreement:
     """How the joints of an output agree with those of the ideal; lengths over the torso's."""
 
-    #: Mean distance between joints that are found in both.
-    akd: float
+    #: Mean distance between joints that are found in both; None where there are none.
+    akd: float | None
     #: Share of the joints found in the ideal that are not found in the output.
     mkr: float
     #: Mean distance of the output's joints from the exact truth, and of the ideal's: the detector's floor.
-    raw: float
-    floor: float
-    #: The same distance as ``akd``, joint by joint; NaN where none counted.
-    by_joint: Mapping[str, float]
+    raw: float | None
+    floor: float | None
+    #: The same distance as ``akd``, joint by joint, of those that counted.
+    by_joint: Mapping[str, float | None]
     #: The frame in which the distance is largest.
     worst_frame: int
     #: How many joints counted, of how many that the truth shows.
@@ -62,23 +62,27 @@ def agreement(output: Floats, ideal: Floats, truth: Floats, shown: Marks) -> Agr
         mkr=1 - float(both.sum() / max(1, counts.sum())),
         raw=_mean(_distance(output[..., :2], truth)[both] / torso),
         floor=_mean(_distance(ideal[..., :2], truth)[counts] / torso),
-        by_joint={joint.name.lower(): _mean(apart[both[:, i], i]) for i, joint in enumerate(TWELVE)},
+        by_joint={
+            joint.name.lower(): _mean(apart[both[:, i], i])
+            for i, joint in enumerate(TWELVE)
+            if both[:, i].any()
+        },
         worst_frame=int(np.argmax(np.where(both, apart, 0).sum(axis=1) / np.maximum(both.sum(axis=1), 1))),
         counted=int(counts.sum()),
         shown=int(shown.sum()),
     )
 
 
-def jitter(joints: Floats, driver: Floats) -> float:
+def jitter(joints: Floats, driver: Floats) -> float | None:
     """RMS of the second differences of ``joints`` over that of ``driver``'s, both (T, 12, 3), by torso.
 
-    1 is as steady as the driver was found to be. Only moments in which both are found count; NaN where
-    there are none.
+    1 is as steady as the driver was found to be. Only moments in which both are found count; None
+    where there are none.
     """
     steady = found(joints) & found(driver)
     three = steady[2:] & steady[1:-1] & steady[:-2]
     if not three.any():
-        return float("nan")
+        return None
     sizes = [np.diff(each[..., :2], n=2, axis=0)[three] / torso_of(each) for each in (joints, driver)]
     own, other = (float(np.sqrt((size**2).sum(axis=-1).mean())) for size in sizes)
     return own / max(other, 1e-9)
@@ -102,5 +106,5 @@ def _distance(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.nan_to_num(np.linalg.norm(a - b, axis=-1), nan=np.inf), np.float64)
 
 
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if values.size else float("nan")
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if values.size else None

@@ -21,11 +21,16 @@ from pipeline.samples.music import SAMPLE_RATE, music
 from pipeline.samples.play import Moment, look, painted
 
 Picture = NDArray[np.uint8]
+Counts = NDArray[np.uint16]
 
 #: x264's quality of the driving videos: as what people upload, better than what the farm makes.
 _CRF = 16
 #: A pixel is covered from this level on, of 255: a shadow's faint end is no cover.
 _COVERED = 5
+#: Nearer to what covers than this, in pixels, a video is smeared by its codec.
+_RIM = 3
+#: A pixel that is clear for so many frames has been seen.
+_SEEN_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,10 @@ class Known:
     views: NDArray[np.float64]
     #: What can be seen of each actor: uint8 (T, A, H, W), 0-255.
     masks: Picture
-    #: Which pixels of the room are seen without people and shadows, and with them, at least once: (H', W').
-    uncovered: Marks
-    covered: Marks
+    #: Of each pixel of the room, in how many frames it is clear of people and shadows, and in how many it
+    #: is under them: (H', W'). Close to them it is neither.
+    clear: Counts
+    under: Counts
     #: The drivers' joints, exact: (A, T, 12, 2).
     driver: Floats
     #: The doubles' joints, exact: (A, T, 12, 2), and which of them can be seen: (A, T, 12).
@@ -67,9 +73,20 @@ class Known:
         """The scene without anybody, as a frame sees it."""
         return look(self.world, self.views[number], self.size)
 
-    def seen(self, of_world: Marks, number: int) -> Marks:
-        """Marks of the room, as a frame sees them."""
-        return look(of_world.view(np.uint8) * np.uint8(255), self.views[number], self.size) > 127
+    def seen(self, number: int) -> Marks:
+        """Which pixels of a frame were seen without people at some time, long enough to be known."""
+        return self._in_frame(self.clear >= _SEEN_FRAMES, number)
+
+    def hidden(self, number: int) -> Marks:
+        """Which pixels of a frame were never seen without people."""
+        return self._in_frame((self.clear == 0) & (self.under > 0), number)
+
+    def crossed(self, number: int) -> Marks:
+        """Which pixels of a frame somebody stood before, at some time."""
+        return self._in_frame(self.under > 0, number)
+
+    def _in_frame(self, of_room: Marks, number: int) -> Marks:
+        return look(of_room.view(np.uint8) * np.uint8(255), self.views[number], self.size) > 127
 
 
 def tracks(scene: MadeScene) -> bool:
@@ -82,7 +99,7 @@ def know(scene: MadeScene, folder: Path) -> Known:
     play = scene.play
     world, views = play.world(), play.views()
     video = folder / "driver.mp4"
-    masks, uncovered, covered = _film(scene, world, video)
+    masks, clear, under = _film(scene, world, video)
     numbers = range(play.frames)
     driver = np.array([_pixels(play.figures(number)) for number in numbers]).swapaxes(0, 1)
     truth = np.array([_pixels(doubles(scene, number)) for number in numbers]).swapaxes(0, 1)
@@ -98,8 +115,8 @@ def know(scene: MadeScene, folder: Path) -> Known:
         world=world,
         views=views,
         masks=masks,
-        uncovered=uncovered,
-        covered=covered,
+        clear=clear,
+        under=under,
         driver=driver[:, :, TWELVE],
         truth=truth[:, :, TWELVE],
         windows=where,
@@ -139,21 +156,22 @@ def _shown(scene: MadeScene, moment: Moment) -> Marks:
     return marks
 
 
-def _film(scene: MadeScene, world: Picture, video: Path) -> tuple[Picture, Marks, Marks]:
-    """Write the driving video; returns the masks, and the room's pixels ever uncovered and ever covered."""
+def _film(scene: MadeScene, world: Picture, video: Path) -> tuple[Picture, Counts, Counts]:
+    """Write the driving video; returns the masks, and in how many frames the room is clear and covered."""
     play, masks = scene.play, []
     silent = video.with_name(f".{video.name}")
-    uncovered, covered = (np.zeros(world.shape[:2], bool) for _ in range(2))
+    clear, under = (np.zeros(world.shape[:2], np.uint16) for _ in range(2))
+    rim = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
     with VideoWriter(silent, play.width, play.height, play.rate, crf=_CRF) as writer:
         for moment, view in zip(play.moments(world), play.views(), strict=True):
             writer.write(moment.picture)
             masks.append(np.stack(moment.masks))
             taken = (moment.cover > _COVERED).astype(np.uint8)
-            covered |= _in_room(taken, view, world) > 0
-            uncovered |= _in_room(np.uint8(1) - taken, view, world) > 0
+            under += _in_room(taken, view, world)
+            clear += _in_room((cv2.dilate(taken, rim) == 0).astype(np.uint8), view, world)
     lay_samples(silent, music(play.seconds), SAMPLE_RATE, video)
     silent.unlink()
-    return np.array(masks), uncovered, covered
+    return np.array(masks), clear, under
 
 
 def _in_room(marks: Picture, view: NDArray[np.float64], world: Picture) -> Picture:

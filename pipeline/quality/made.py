@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,12 @@ def _joints(known: Known, film: Film) -> dict[str, Any]:
     of: list[Agreement] = [
         agreement(output[a], known.found_ideal[a], known.truth[a], known.shown[a]) for a in actors
     ]
-    worst = max(of, key=lambda agreed: agreed.akd)
+    worst = max(of, key=lambda agreed: agreed.akd or 0.0)
     row: dict[str, Any] = {
-        "akd": float(np.mean([agreed.akd for agreed in of])),
-        "akd_raw": float(np.mean([agreed.raw for agreed in of])),
-        "akd_floor": float(np.mean([agreed.floor for agreed in of])),
-        "mkr": float(np.mean([agreed.mkr for agreed in of])),
+        "akd": _mean(agreed.akd for agreed in of),
+        "akd_raw": _mean(agreed.raw for agreed in of),
+        "akd_floor": _mean(agreed.floor for agreed in of),
+        "mkr": _mean(agreed.mkr for agreed in of),
         "joints_counted": sum(agreed.counted for agreed in of) / max(1, sum(agreed.shown for agreed in of)),
         "akd_by_joint": worst.by_joint,
         "worst_frame": worst.worst_frame,
@@ -104,11 +104,11 @@ def _plate(known: Known, film: Film) -> dict[str, Any]:
         if number % _PLATE_STRIDE:
             continue
         truth, plate = known.background(number), film.plate.frame(number)
-        free = known.seen(known.uncovered, number)
+        free, crossed = known.seen(number), known.crossed(number)
         seen.add(plate, truth, free)
-        behind.add(plate, truth, free & known.seen(known.covered, number))
-        unseen.add(plate, truth, ~free)
-        driver.add(frame, truth, ~known.seen(known.covered, number))
+        behind.add(plate, truth, free & crossed)
+        unseen.add(plate, truth, known.hidden(number))
+        driver.add(frame, truth, ~crossed)
         mask = known.masks[number].max(axis=0) > 127
         left = ghost(film.plate.clean(number, frame.copy(), matte), frame, truth, mask)
         shows, people = shows + int(left.sum()), people + int(mask.sum())
@@ -118,7 +118,7 @@ def _plate(known: Known, film: Film) -> dict[str, Any]:
         "plate_behind": behind.psnr,
         "plate_unseen": unseen.psnr,
         "video_psnr": driver.psnr,
-        "unseen_share": float((known.covered & ~known.uncovered).mean()),
+        "unseen_share": float(((known.under > 0) & (known.clear == 0)).mean()),
         "ghost": shows / max(1, people),
         "ghost_max": worst,
     }
@@ -152,6 +152,11 @@ def _whole(known: Known, film: Film) -> dict[str, Any]:
         "sound_ms": offset(samples_of(film.output), samples_of(known.video)),
         "seam": seam(moved[0], moved[1], film.boundaries),
     }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _all(known: Known) -> Span:

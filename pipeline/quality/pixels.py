@@ -64,17 +64,17 @@ def changes(frames: Iterable[Picture]) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def seam(output: NDArray[np.float64], driver: NDArray[np.float64], boundaries: Sequence[int]) -> float:
+def seam(output: NDArray[np.float64], driver: NDArray[np.float64], boundaries: Sequence[int]) -> float | None:
     """The worst boundary's z-score: how far the change over it is out of what is usual in the clip.
 
     ``output`` and ``driver`` are what ``changes`` gives, ``boundaries`` the first frames of segments.
     The driver's own change, in the clip's proportion, is taken off first: a jump of the driver is no
-    seam. NaN without boundaries.
+    seam. None without boundaries.
     """
     at = np.array([b - 1 for b in boundaries if 0 < b <= len(output)], np.int64)
     inside = np.setdiff1d(np.arange(len(output)), at)
     if not len(at) or len(inside) < 2:
-        return float("nan")
+        return None
     share = float(output[inside] @ driver[inside] / max(driver[inside] @ driver[inside], 1e-9))
     rest = output - share * driver
     spread = max(float(rest[inside].std()), 0.02)

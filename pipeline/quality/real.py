@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline.ffmpeg import VideoWriter, probe, read_frames
 from pipeline.perception.still import find_person
+from pipeline.perception.tracks import Joint
 from pipeline.quality.detect import detected
 from pipeline.quality.joints import TWELVE, Floats, Marks, found, jitter, torso_of
 from pipeline.render import stages_of
@@ -41,52 +42,71 @@ _NECK, _PELVIS = len(TWELVE), len(TWELVE) + 1
 _AT = {joint: place for place, joint in enumerate(TWELVE)}
 _LEFT, _RIGHT = ([_AT[j] for j in TWELVE if j.name.startswith(side)] for side in ("LEFT", "RIGHT"))
 _SHOULDER, _ELBOW, _WRIST, _HIP, _KNEE, _ANKLE = range(6)
+_TRUNK = (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP)
+_SHOULDERS = [_LEFT[_SHOULDER], _RIGHT[_SHOULDER]]
 #: Bones of each side from the neck outwards: (from, to), by their place in ``_LEFT`` and ``_RIGHT``.
 _LIMBS = ((_SHOULDER, _ELBOW), (_ELBOW, _WRIST), (_HIP, _KNEE), (_KNEE, _ANKLE))
 #: A bone's full length is the percentile of what is seen of it.
 _FULL = 90
 
 
-def judge_real(video: Path, picture: Path, model: Model, *, full: bool = False) -> dict[str, Any]:
+def judge_real(
+    video: Path, picture: Path, model: Model, *, full: bool = False, sheets: Path | None = None
+) -> dict[str, Any]:
     """One row: a clip of ``video``, performed by the character of ``picture``."""
+    name = f"{video.stem} by {picture.stem}"
     with tempfile.TemporaryDirectory(prefix="quality-") as place:
         clip = _clip(video, Path(place) / "clip.mp4", full=full)
         files: dict[str, Path] = {}
         for _, made, _ in stages_of(picture, clip, RenderSpec(model), Path(place)):
             files |= made
-        joints = [_joints(path) for path in (clip, files["output"])]
-    person = find_person(np.asarray(Image.open(picture).convert("RGB")))
-    assert person is not None  # else no character would have been made of it
-    own = person.joints[TWELVE][:, [0, 1, 3]].astype(np.float64)
-    row = {"scene": f"{video.stem} by {picture.stem}", "model": model.value}
-    return row | compared(joints[1], joints[0], own)
+        videos = clip, files["output"]
+        driver, output = (_joints(path) for path in videos)
+        own = _own(picture)
+        row = compared(output, driver, own)
+        if sheets is not None:
+            from pipeline.quality.look import real_sheet
+
+            wanted = row["size"] * worn(driver, own) + _necks(output)
+            path = sheets / f"{name}-{model.value}.png"
+            real_sheet(videos, (driver, output), wanted, row["worst_frame"], path)
+    return {"scene": name, "model": model.value, **row}
 
 
 def compared(output: Floats, driver: Floats, own: Floats) -> dict[str, Any]:
     """AKD, MKR and jitter of ``output`` against ``driver`` (T, 12, 3), for a character of joints ``own``.
 
-    ``own`` (12, 3) is the character in its picture. Joints count that are seen in both.
+    ``own`` (12, 3) is the character in its picture. Joints count that are seen in both, and in the
+    picture; ``size`` is how many pixels of the video one of the picture has.
     """
     wanted = worn(driver, own)
-    shoulders = [_LEFT[_SHOULDER], _RIGHT[_SHOULDER]]
-    rooted = found(output)[:, shoulders].all(axis=1) & found(driver)[:, shoulders].all(axis=1)
-    both = found(output) & found(driver) & rooted[:, None]
-    relative = output[..., :2] - output[:, shoulders, :2].mean(axis=1, keepdims=True)
-    size = float((relative[both] * wanted[both]).sum() / max(1e-9, (wanted[both] ** 2).sum()))
-    torso = size * float(np.linalg.norm(_with_middles(own[None])[0, _PELVIS] - _middle(own, shoulders)))
+    rooted = found(output)[:, _SHOULDERS].all(axis=1) & found(driver)[:, _SHOULDERS].all(axis=1)
+    expected = found(driver) & found(own) & rooted[:, None]
+    both = expected & found(output)
+    relative = output[..., :2] - _necks(output)
+    size = _size(relative, wanted, both)
+    torso = size * torso_of(own[None])
     apart = np.linalg.norm(relative - size * wanted, axis=-1) / torso
-    expected = found(driver) & rooted[:, None]
     return {
-        "akd": float(apart[both].mean()) if both.any() else float("nan"),
+        "akd": float(apart[both].mean()) if both.any() else None,
         "mkr": 1 - float(both.sum() / max(1, expected.sum())),
         "akd_by_joint": {
             joint.name.lower(): float(apart[both[:, i], i].mean())
             for i, joint in enumerate(TWELVE)
             if both[:, i].any()
         },
-        "jitter": jitter(output, driver) * torso_of(output) / torso,
+        "jitter": jitter(output, driver),
+        "size": size,
         "worst_frame": int(np.argmax(np.where(both, apart, 0).sum(axis=1))),
     }
+
+
+def _size(relative: Floats, wanted: Floats, both: Marks) -> float:
+    """The output's trunk over the wanted one: limbs that hang wrong must not make it smaller."""
+    trunk = both.copy()
+    trunk[:, [i for i in range(len(TWELVE)) if TWELVE[i] not in _TRUNK]] = False
+    own, other = (float(np.linalg.norm(each[trunk], axis=-1).sum()) for each in (relative, wanted))
+    return max(own, 1e-6) / max(other, 1e-6)
 
 
 def worn(driver: Floats, own: Floats) -> Floats:
@@ -127,8 +147,19 @@ def _with_middles(joints: Floats) -> Floats:
     return np.concatenate([at, *middles], axis=1)
 
 
-def _middle(joints: Floats, of: list[int]) -> Floats:
-    return np.asarray(joints[of, :2].mean(axis=0), np.float64)
+def _necks(joints: Floats) -> Floats:
+    """(T, 1, 2): the middles of the shoulders."""
+    return np.asarray(joints[:, _SHOULDERS, :2].mean(axis=1, keepdims=True), np.float64)
+
+
+def _own(picture: Path) -> Floats:
+    """The character's joints in its picture, (12, 3); those beyond its edge are not seen."""
+    rgb = np.asarray(Image.open(picture).convert("RGB"))
+    person = find_person(rgb)
+    assert person is not None  # else no character would have been made of it
+    own: Floats = person.joints[TWELVE][:, [0, 1, 3]].astype(np.float64)
+    own[((own[:, :2] < 0) | (own[:, :2] >= rgb.shape[1::-1])).any(axis=1), 2] = 0
+    return own
 
 
 def _joints(video: Path) -> Floats:
