@@ -95,7 +95,7 @@ def _measured(picture: Path, video: Path, info: VideoInfo, model: Model) -> dict
     used = 0.0
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _Drawing() as drawing:
         spec = RenderSpec(model)
-        for stage, _, _ in stages_of(picture, video, spec, Path(folder), run=drawing.run):
+        for stage, _, _ in stages_of([picture], video, spec, Path(folder), run=drawing.run):
             now, cpu = time.monotonic(), drawing.core_seconds()
             stages[stage.value] = {
                 "seconds": round(now - before, 3),

@@ -46,7 +46,7 @@ def make_sheet(
     """
     with tempfile.TemporaryDirectory(prefix="sheet-") as folder:
         files: dict[str, Path] = {}
-        wanted = None if rendered else picture
+        wanted = [picture] if picture and not rendered else []
         for _, made, _ in stages_of(wanted, video, RenderSpec(model), Path(folder)):
             files |= made
         rows = _rows(video, files, rendered or files.get("output"))

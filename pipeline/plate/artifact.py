@@ -96,7 +96,7 @@ class Plate:
         """The scene without the people as frame ``number`` sees it: uint8 (H, W, 3), not to be changed."""
         return self._look(number, (0, 0, *self.size))
 
-    def clean(self, number: int, rgb: Frame, matte: Frame) -> Frame:
+    def clean(self, number: int, rgb: Frame, matte: Frame, keep: Frame | None = None) -> Frame:
         """Frame ``number`` itself (``rgb``) with the person of ``matte`` taken out.
 
         The frame's own pixels stay, to the bit, wherever neither the person nor what moves with them
@@ -107,6 +107,8 @@ class Plate:
             return rgb
         small = cv2.resize(rgb, matte.shape[::-1], interpolation=cv2.INTER_AREA)
         gone = removal(np.asarray(small, np.uint8), self._glance(number, matte.shape), matte)
+        if keep is not None:
+            gone[keep > 0] = 0
         x, y, width, height = box = _box(gone, self.size)
         part = slice(y, y + height), slice(x, x + width)
         share = cv2.resize(gone, self.size, interpolation=cv2.INTER_LINEAR)[part].astype(np.float32) / 255

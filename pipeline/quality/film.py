@@ -18,7 +18,6 @@ from pipeline.quality.joints import TWELVE, Floats, torso_of
 from pipeline.quality.known import Known
 from pipeline.render import stages_of
 from pipeline.spec import Model, RenderSpec, Stage, plan_for
-from pipeline.units import numbered
 
 #: Joints that are nearer to an actor's than this, in torsos, are that actor's.
 NEAR = 0.6
@@ -43,23 +42,22 @@ def shoot(known: Known, model: Model, folder: Path) -> Film:
     """Render ``known`` into the empty ``folder``."""
     frames = known.scene.play.frames
     plan = replace(plan_for(model), piece_frames=-(-frames // 2), segment_frames=-(-frames // 3))
+    spec = RenderSpec(model)
     files: dict[str, Path] = {}
     facts: dict[str, Any] = {}
-    spec = RenderSpec(model)
-    for _, made, told in stages_of(None, known.video, spec, folder, plan=plan):
+    for _, made, told in stages_of((), known.video, spec, folder, plan=plan):
         files |= made
         facts |= told
     tracks = Tracks.load(files["tracks"])
     people = matched(tracks.people, known.driver)
     # Characters are numbered as the tracks' people are: the lead, who is always played, has the first.
-    cast = sorted((place, actor) for actor, place in enumerate(people) if place is not None)
-    ids = tuple((tracks.people[place].id, number) for number, (place, _) in enumerate(cast))
-    files["picture"] = known.pictures[0]
-    files |= {numbered("picture", number): known.pictures[actor] for number, (_, actor) in enumerate(cast)}
-    spec = replace(spec, cast=ids if len(tracks.people) > 1 else ())
+    actors = sorted((place, actor) for actor, place in enumerate(people) if place is not None)
+    cast = tuple((tracks.people[place].id, number) for number, (place, _) in enumerate(actors))
+    pictures = [known.pictures[actor] for _, actor in actors] or known.pictures[:1]
+    spec = replace(spec, cast=cast if len(tracks.people) > 1 else ())
     drawing = (Stage.REFERENCE, Stage.SEGMENT, Stage.STITCH)
     for _, made, _ in stages_of(
-        None, known.video, spec, folder, plan=plan, stages=drawing, known=files, facts=facts
+        pictures, known.video, spec, folder, plan=plan, stages=drawing, known=files, facts=facts
     ):
         files |= made
     request = Request(Stage.SEGMENT, spec, plan, folder, files, probe(known.video))

@@ -108,6 +108,12 @@ def know(scene: MadeScene, folder: Path) -> Known:
         for both in zip(driver, truth, strict=True)
     )
     shown: list[Marks] = []
+
+    def ideal() -> Iterator[Picture]:
+        for moment in ideal_moments(scene, world):
+            shown.append(_shown(scene, moment))
+            yield moment.picture
+
     return Known(
         scene=scene,
         video=video,
@@ -120,7 +126,7 @@ def know(scene: MadeScene, folder: Path) -> Known:
         driver=driver[:, :, TWELVE],
         truth=truth[:, :, TWELVE],
         windows=where,
-        found_ideal=detected(_ideals(scene, world, views, shown), where, tracking=tracks(scene)),
+        found_ideal=detected(ideal(), where, tracking=tracks(scene)),
         found_driver=detected(read_frames(video, probe(video)), where, tracking=tracks(scene)),
         shown=np.array(shown).swapaxes(0, 1),
     )
@@ -132,15 +138,12 @@ def doubles(scene: MadeScene, number: int) -> tuple[Figure, ...]:
     return tuple(role.double.of(figure) for role, figure in zip(scene.roles, figures, strict=True))
 
 
-def _ideals(
-    scene: MadeScene, world: Picture, views: NDArray[np.float64], shown: list[Marks]
-) -> Iterator[Picture]:
-    """What a perfect render would show; appends to ``shown`` which of each frame's joints can be seen."""
+def ideal_moments(scene: MadeScene, world: Picture | None = None) -> Iterator[Moment]:
+    """What a perfect render would show, frame by frame."""
+    world = scene.play.world() if world is None else world
     size = scene.play.width, scene.play.height
-    for number, view in enumerate(views):
-        moment = painted(look(world, view, size), doubles(scene, number))
-        shown.append(_shown(scene, moment))
-        yield moment.picture
+    for number, view in enumerate(scene.play.views()):
+        yield painted(look(world, view, size), doubles(scene, number))
 
 
 def _shown(scene: MadeScene, moment: Moment) -> Marks:

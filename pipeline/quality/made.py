@@ -31,30 +31,29 @@ def judge_made(
     scene: MadeScene, models: tuple[Model, ...], sheets: Path | None = None
 ) -> list[dict[str, Any]]:
     """A row for each of ``models``; also contact sheets in the folder ``sheets``."""
-    rows = []
     with tempfile.TemporaryDirectory(prefix="quality-") as place:
         known = know(scene, Path(place))
-        for model in models:
-            folder = Path(place) / model.value
-            folder.mkdir()
-            film = shoot(known, model, folder)
-            row = {"scene": scene.name, "model": model.value, **_judged(known, film)}
-            rows.append(row)
-            if sheets is not None:
-                from pipeline.quality.look import made_sheet
-
-                made_sheet(known, film, row["worst_frame"], sheets / f"{scene.name}-{model.value}.png")
-    return rows
+        return [judge(known, model, Path(place) / model.value, sheets) for model in models]
 
 
-def _judged(known: Known, film: Film) -> dict[str, Any]:
-    return {
+def judge(known: Known, model: Model, folder: Path, sheets: Path | None = None) -> dict[str, Any]:
+    """Render a scene in ``folder``, which is made, and judge it: one row."""
+    folder.mkdir()
+    film = shoot(known, model, folder)
+    row = {
+        "scene": known.scene.name,
+        "model": model.value,
         **_joints(known, film),
         **_masks(known, film),
         **_plate(known, film),
         **_ids(known, film),
         **_whole(known, film),
     }
+    if sheets is not None:
+        from pipeline.quality.look import made_sheet
+
+        made_sheet(known, film, row["worst_frame"], sheets / f"{known.scene.name}-{model.value}.png")
+    return row
 
 
 def _joints(known: Known, film: Film) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def judge_real(
     with tempfile.TemporaryDirectory(prefix="quality-") as place:
         clip = _clip(video, Path(place) / "clip.mp4", full=full)
         files: dict[str, Path] = {}
-        for _, made, _ in stages_of(picture, clip, RenderSpec(model), Path(place)):
+        for _, made, _ in stages_of([picture], clip, RenderSpec(model), Path(place)):
             files |= made
         videos = clip, files["output"]
         driver, output = (_joints(path) for path in videos)
@@ -165,7 +165,7 @@ def _own(picture: Path) -> Floats:
 def _joints(video: Path) -> Floats:
     info = probe(video)
     whole = [[(0, 0, info.width, info.height)] * info.frames]
-    return detected(read_frames(video, info), whole, tracking=True)[0]
+    return np.asarray(detected(read_frames(video, info), whole, tracking=True)[0], np.float64)
 
 
 def _clip(video: Path, path: Path, *, full: bool) -> Path:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
-from pipeline.engines.puppet.mesh import Mesh, grid_mesh, inverse_map
+from pipeline.engines.puppet.mesh import GridMesh, Lattice, grid_mesh, inverse_map
+from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
 from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
+from pipeline.engines.puppet.visage import Visage
 from pipeline.perception.tracks import Joint
 
 #: Triangles over the body's unit: enough for a bend to be round.
@@ -28,21 +30,31 @@ class Sprite:
     name: str
     #: uint8 (h, w, 4), premultiplied.
     texture: NDArray[np.uint8]
-    mesh: Mesh
+    mesh: GridMesh
     skin: Skin
+    #: The face on it, where there is one that can act.
+    visage: Visage | None = None
 
 
 class Puppet:
     """A character prepared to be drawn at about ``scale`` frame pixels to a picture pixel."""
 
     def __init__(
-        self, character: Character, scale: float, device: str, gains: tuple[float, float, float] | None = None
+        self,
+        character: Character,
+        scale: float,
+        device: str,
+        gains: tuple[float, float, float] | None = None,
+        *,
+        relaxed: bool = False,
     ) -> None:
+        """``gains`` multiply its light; ``relaxed`` limbs bend as rigidly as possible."""
         own = points_of(character.joints)
         self.device = device
         self.names = {layer.name for layer in character.layers}
         self.grade = None if gains is None else _grade(gains)
         self.unit = body_unit(own)
+        self.mesh = character.face
         ears = character.joints[[Joint.LEFT_EAR, Joint.RIGHT_EAR], :2]
         reach = float(np.linalg.norm(own[Point.HEAD, :2] - own[Point.NECK, :2]))
         self.face = max(0.75 * float(np.linalg.norm(ears[0] - ears[1])), 0.4 * reach, 1.0)
@@ -53,6 +65,10 @@ class Puppet:
             layer.name: self._sprite(layer.name, layer.rgba, layer.left, layer.top)
             for layer in character.layers
         }
+        self._relax = None
+        if relaxed:
+            sprites = self.sprites.items()
+            self._relax = Relaxation({name: Part(one.mesh, one.skin) for name, one in sprites})
 
     def _sprite(self, name: str, rgba: NDArray[np.uint8], left: int, top: int) -> Sprite:
         texture = _premultiplied(rgba if self.grade is None else cv2.LUT(rgba, self.grade))
@@ -60,15 +76,16 @@ class Puppet:
         size = (max(2, round(width * self.factor)), max(2, round(height * self.factor)))
         if self.factor < 1:
             texture = np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        step = max(6, round(self.unit * self.factor / _FINENESS))
-        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), step, margin=8)
-        # Pixel centres: the texture's pixel 0 covers the picture's from -0.5 to -0.5 + 1 / factor.
-        across, down = width / size[0], height / size[1]
-        x = left - 0.5 + (mesh.vertices[:, 0] + 0.5) * across
-        y = top - 0.5 + (mesh.vertices[:, 1] + 0.5) * down
+        step = max(6 / self.factor, self.unit / _FINENESS)
+        cells = Lattice(step, (left, top), (width / size[0], height / size[1]))
+        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), cells, margin=8)
+        at = plane(mesh.lattice * step)
+        visage = None
+        if name == "head" and self.mesh is not None:
+            visage = Visage(texture, cells.pixel_of(self.mesh.astype(np.float64) / step).astype(np.float32))
         stump = name.endswith("upper_arm") and name.replace("upper_arm", "forearm") not in self.names
-        at = x.astype(np.float64) + 1j * y.astype(np.float64)
-        return Sprite(name, texture, mesh, Skin(name, at, self.rest, self.unit, self.face, stump=stump))
+        skin = Skin(name, at, self.rest, self.unit, self.face, stump=stump)
+        return Sprite(name, texture, mesh, skin, visage)
 
     def draw(self, pose: Pose, order: Sequence[str], size: tuple[int, int], ledge: float | None) -> Rgba:
         """The frame, transparent but for the character. ``order`` is rearmost first."""
@@ -77,13 +94,20 @@ class Puppet:
 
     def draw_on(self, canvas: Rgba, pose: Pose, order: Sequence[str], ledge: float | None) -> Rgba:
         """``canvas`` with the character over what is there."""
+        places = self.places(pose)
         for name in order:
-            sprite = self.sprites.get(name)
-            if sprite is not None:
-                self._draw_sprite(canvas, sprite, sprite.skin.places(pose), ledge)
+            if name in places:
+                self._draw_sprite(canvas, self.sprites[name], places[name], pose, ledge)
         return canvas
 
-    def _draw_sprite(self, canvas: Rgba, sprite: Sprite, places: Plane, ledge: float | None) -> None:
+    def places(self, pose: Pose) -> dict[str, Plane]:
+        """Where the vertices of each layer's mesh are in ``pose``."""
+        skinned = {name: sprite.skin.places(pose) for name, sprite in self.sprites.items()}
+        return skinned if self._relax is None else self._relax(skinned, pose)
+
+    def _draw_sprite(
+        self, canvas: Rgba, sprite: Sprite, places: Plane, pose: Pose, ledge: float | None
+    ) -> None:
         height, width = canvas.shape[:2]
         # What stands in front of the driver hides trunk and legs; hands may lie on it.
         if ledge is not None and not sprite.name.endswith("arm"):
@@ -95,7 +119,10 @@ class Puppet:
         if left >= right or top >= bottom:
             return
         inverse = inverse_map(sprite.mesh, at, (left, top, right - left, bottom - top))
-        over(canvas[top:bottom, left:right], sample(sprite.texture, inverse, self.device))
+        texture = sprite.texture
+        if sprite.visage is not None and sprite.visage.able and pose.face is not None:
+            texture = sprite.visage.acting(pose.face)
+        over(canvas[top:bottom, left:right], sample(texture, inverse, self.device))
 
 
 def over(below: Rgba, above: Rgba) -> None:

@@ -28,7 +28,7 @@ class PuppetEngine(Engine):
         self.device = device
 
     def perform(self, character: Character, person: Person, span: Span, scene: Scene) -> Iterator[Rgba]:
-        performance = retarget(character, person, scene)
+        performance = self.interpret(character, person, scene)
         largest = float(np.percentile(performance.scale, 95)) if len(performance.scale) else 1.0
         puppet = self.prepare(character, largest, scene)
         for frame in range(span.start, span.stop):
@@ -37,6 +37,10 @@ class PuppetEngine(Engine):
             else:
                 width, height = scene.size
                 yield np.zeros((height, width, 4), np.uint8)
+
+    def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
+        """The person's whole performance on the character's bones."""
+        return retarget(character, person, scene)
 
     def prepare(self, character: Character, scale: float, scene: Scene) -> Puppet:
         """The character ready to be drawn in ``scene`` at about ``scale``."""
@@ -50,7 +54,9 @@ class PuppetEngine(Engine):
 
 def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
     """One frame of a performance."""
+    acting = performance.acting
     return Pose(
+        face=None if acting is None else acting.expression(frame),
         points=plane(performance.points[frame]),
         scale=float(performance.scale[frame]),
         head=float(performance.head[frame]),
