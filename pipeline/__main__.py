@@ -169,6 +169,33 @@ def bench(picture: Path, video: Path, model: str, memory: tuple[int, ...]) -> No
 
 
 @main.command()
+@click.option("--full", is_flag=True, help="Whole dances, harder characters, every real clip.")
+@click.option("--seed", default=0, show_default=True, help="At which moments of the dance scenes begin.")
+@click.option("--model", "models", multiple=True, type=click.Choice([m.value for m in Model]))
+@click.option("--scene", "only", multiple=True, help="Only this made scene, or 'real'.")
+@click.option(
+    "--real", type=click.Path(file_okay=False, path_type=Path), help="The folder of the real clips."
+)
+@click.option(
+    "--sheets", type=click.Path(file_okay=False, path_type=Path), help="Where to draw contact sheets."
+)
+def quality(
+    full: bool,
+    seed: int,
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    real: Path | None,
+    sheets: Path | None,
+) -> None:
+    """Measure the picture on scenes whose truth is known, and on real clips; print JSON."""
+    from pipeline.quality.bench import measure
+
+    chosen = [Model(name) for name in models] or list(Model)
+    found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+    click.echo(json.dumps(found, indent=2))
+
+
+@main.command()
 def serve() -> None:
     """Run the stages that are asked for on standard input, one JSON object a line."""
     from pipeline.serve import serve as run

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.ffmpeg import probe
 from pipeline.protocol import Done, Item, Progress, Report, Request
-from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.spec import Background, Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
 from pipeline.stages import run
 from pipeline.units import inputs_of, numbered, spans_of
 
@@ -57,18 +57,24 @@ def stages_of(
     *,
     run: Run = run,
     report: Callable[[Stage, Progress], None] | None = None,
+    plan: Plan | None = None,
+    stages: Sequence[Stage] | None = None,
+    known: Mapping[str, Path] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Stage, dict[str, Path], dict[str, Any]]]:
     """Do the stages in order; yields each with the files it made and its facts.
 
-    Without ``pictures``, only the stages that look at the driving video.
+    Without ``pictures``, only the stages that look at the driving video; or only ``stages``, to which
+    the files and facts of others are ``known``.
     """
     from pipeline.plate.fillers import best_fill
 
-    info, plan = probe(video), plan_for(spec.model, best_fill())
+    info, plan = probe(video), plan or plan_for(spec.model, best_fill())
     files = {"video": video} | {numbered("picture", i): picture for i, picture in enumerate(pictures)}
-    facts: dict[str, Any] = {}
+    files |= dict(known or {})
+    facts = dict(facts or {})
     looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)
-    for stage in Stage if pictures else looking:
+    for stage in stages or (tuple(Stage) if pictures else looking):
         out = folder / stage.value
         out.mkdir()
         made: dict[str, Path] = {}
