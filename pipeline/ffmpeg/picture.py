@@ -21,7 +21,13 @@ _JUDGED_PIXELS, _FEWEST_JUDGED, _MOST_JUDGED = 120_000_000, 8, 120
 _WHOLE_RATIO = 1.05
 #: How many whole frames must be seen for each one that is combed, for the file to be wrong.
 _WHOLE_PER_COMBED = 4
-_ALPHA_FORMATS = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
+_ALPHA_FORMATS = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")
+#: swscale's names of the matrices that ffprobe names. A decoder may know less than the container does,
+#: so its frames are not asked.
+_MATRICES = {
+    **{"bt709": "bt709", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020", "bt2020c": "bt2020"},
+    **{"bt470bg": "bt601", "smpte170m": "bt601"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Picture:
 
     #: The size in square pixels after rotation, before odd sides are cut.
     display: tuple[int, int]
-    #: swscale's name of the matrix from YUV to RGB; ``auto`` where the file says it.
+    #: swscale's name of the matrix from YUV to RGB; ``auto`` where there is none (RGB).
     matrix: str
     #: The curve of an HDR picture, one of ``hdr.CURVES``; None for standard range.
     hdr: str | None
@@ -65,8 +71,9 @@ def _display_size(stream: dict[str, Any]) -> tuple[int, int]:
 
 
 def _matrix(stream: dict[str, Any]) -> str:
-    if stream.get("color_space", "unknown") not in {"unknown", "reserved"}:
-        return "auto"
+    space = stream.get("color_space", "unknown")
+    if space not in {"unknown", "reserved"}:
+        return _MATRICES.get(space, "auto")
     if stream.get("color_transfer") in CURVES:
         return "bt2020"
     # What players do with untagged video; swscale would take BT.601 for all.
