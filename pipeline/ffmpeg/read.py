@@ -107,7 +107,7 @@ def _shown(
             options |= {"noaccurate_seek": None}
     # Times are kept as the file has them, so that slots are the same wherever decoding starts.
     # Without presentation times only the order is known, and reading starts with the first frame.
-    picture = ffmpeg.input(address, threads=2, copyts=None, **options)[str(source.stream)]
+    picture = ffmpeg.input(address, threads=2, noautorotate=None, copyts=None, **options)[str(source.stream)]
     origin = f"{first}" if timeline.exact else "STARTPTS"
     picture = picture.filter("setpts", f"PTS-{origin}+{timeline.half_slot(rate)}")
     if source.picture.fields:
@@ -143,7 +143,9 @@ def _converted(
     size: tuple[int, int],
     table: Path | None,
 ) -> ffmpeg.nodes.FilterableStream:
-    """The coded ``picture`` as planes of red, green and blue of ``size``."""
+    """The coded ``picture``, upright, as planes of red, green and blue of ``size``."""
+    for name, *how in coded.turn:
+        picture = picture.filter(name, *how)
     if coded.display != (info.width, info.height):
         flags = f"bicubic+{_SCALE}"
         picture = picture.filter("scale", *coded.display, flags=flags, in_color_matrix=coded.matrix)

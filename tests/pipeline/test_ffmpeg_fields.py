@@ -12,7 +12,7 @@ from pipeline.ffmpeg import probe, read_frames
 from pipeline.ffmpeg.probe import inspect
 from pipeline.spec import Span
 from tests.pipeline.clips import Frame, ffmpeg
-from tests.pipeline.stills import quarters, write
+from tests.pipeline.stills import TURNS, quarters, turned, write
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -117,3 +117,16 @@ def test_what_is_too_still_to_tell_is_taken_at_its_word(tmp_path: Path) -> None:
     info = probe(path)
     assert inspect(path).picture.fields == "tff"
     assert info.frames == len(list(read_frames(path, info))) == 12
+
+
+@pytest.mark.parametrize("turn", ["90", "180", "mirrored and 90"])
+def test_fields_are_made_whole_before_they_are_turned(turn: str, tmp_path: Path) -> None:
+    path = write_fields(tmp_path / "fields.mp4", "tff", moving())
+    upright = list(read_frames(path, probe(path)))
+    matrix, way = TURNS[turn]
+    turned(path, matrix)
+
+    frames = list(read_frames(path, probe(path)))
+
+    assert inspect(path).picture.fields == "tff"
+    assert all(apart(frame, way(whole)) < 0.2 for frame, whole in zip(frames, upright, strict=True))
