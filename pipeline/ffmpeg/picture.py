@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import Unreadable
 from pipeline.ffmpeg.hdr import CURVES
-from pipeline.ffmpeg.tool import flags, guard, running
+from pipeline.ffmpeg.tool import THREADS, flags, guard, running
 
 #: ffprobe's field orders, whose second letter is the field shown first, by bwdif's names.
 _SHOWN_FIRST = {"tt": "tff", "bt": "tff", "bb": "bff", "tb": "bff"}
@@ -117,7 +117,8 @@ def _is_combed(source: str | Path, stream: int, frames: int) -> bool:
     """
     address, options = guard(source)
     judge = f"idet=prog_thres={_WHOLE_RATIO},metadata=print:file=-"
-    arguments = ["-nostdin", "-v", "error", "-threads", "2", "-noautorotate", *flags(options), "-i", address]
+    options |= {"threads": str(THREADS), "noautorotate": None}
+    arguments = ["-nostdin", "-v", "error", *flags(options), "-i", address]
     taken = ["-map", f"0:{stream}", "-frames:v", str(frames), "-vf", judge, "-f", "null", "-"]
     seen = {"tff": 0.0, "bff": 0.0, "progressive": 0.0, "undetermined": 0.0}
     with running("ffmpeg", [*arguments, *taken]) as child:
