@@ -15,6 +15,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
+from pipeline.character.palette import likeness
 from pipeline.character.skeleton import ARM, LEG, SIDE, Floats, Point, body_unit
 from pipeline.perception.tracks import Joint
 
@@ -35,8 +36,12 @@ _COLOR_COST = 0.007
 _CLEAR_EDGE = 40.0
 #: Within this difference fingers have the colour of their hand.
 _SAME_COLOR = 34.0
+#: Hair is so much more (a logarithm) of the head's colours than of the arm's.
+_HAIR = 0.7
 #: Beyond this distance from its bone (body units) an arm pays for every unit that it grows on.
-_SLEEVE, _OFF_BONE = 0.17, 2.5
+_SLEEVE, _OFF_BONE = 0.17, 1.2
+#: A wide sleeve reaches so far from its bone, and is told by its colour unless so much of the trunk has it.
+_PUFFED, _OWN_COLOR = 0.4, 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,46 @@ def label_parts(rgb: NDArray[np.uint8], alpha: Floats, body: Body, joints: Float
     parts = _without_crumbs({name: solid & (winner == i) for i, name in enumerate(cores)}, body.unit)
     for name in [name for name in parts if name.endswith("forearm")]:
         parts = _bare_hand(name, parts, lab, body)
-    return parts
+    return _in_one_piece(_with_hair(parts, cores, rgb, body), cores)
+
+
+def _with_hair(
+    parts: dict[str, Mask], cores: dict[str, Mask], rgb: NDArray[np.uint8], body: Body
+) -> dict[str, Mask]:
+    """Hair that lies on a shoulder goes to the head: by its colour, and only where it hangs on the head."""
+    result = dict(parts)
+    for name in [name for name in parts if name.endswith("upper_arm") and "head" in parts]:
+        hair = parts[name] & (likeness(rgb, parts["head"], cores[name]) > _HAIR)
+        shoulder = body.points[ARM[0] + (0 if name.startswith("left") else SIDE)]
+        hair &= capsule(hair.shape, shoulder, shoulder, 0.5 * body.unit)
+        # Thinner than a strand of hair is only the shade along an arm's outline.
+        radius = max(1, round(0.02 * body.unit))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        hair = np.asarray(cv2.morphologyEx(np.asarray(hair, np.uint8), cv2.MORPH_OPEN, disc), np.bool_)
+        hair = _joined(parts["head"], parts["head"] | hair) & hair
+        result[name] &= ~hair
+        result["head"] = result["head"] | hair
+    return result
+
+
+def _in_one_piece(parts: dict[str, Mask], cores: dict[str, Mask]) -> dict[str, Mask]:
+    """Pieces of a limb that hang on none of its core go to the part that they lie at.
+
+    They would fly through the air with the limb.
+    """
+    loose = np.zeros(next(iter(parts.values())).shape, bool)
+    whole: dict[str, Mask] = {}
+    for name, part in parts.items():
+        whole[name] = part
+        if name in ("torso", "head") or not (part & cores[name]).any():
+            continue
+        whole[name] = _joined(cores[name], part)
+        loose |= part & ~whole[name]
+    if not loose.any():
+        return parts
+    far = [cv2.distanceTransform(np.asarray(~part, np.uint8), cv2.DIST_L2, 3) for part in whole.values()]
+    nearest = np.argmin(far, axis=0)
+    return {name: part | (loose & (nearest == i)) for i, (name, part) in enumerate(whole.items())}
 
 
 def _bare_hand(name: str, parts: dict[str, Mask], lab: Floats, body: Body) -> dict[str, Mask]:
@@ -155,7 +199,7 @@ def _bare_hand(name: str, parts: dict[str, Mask], lab: Floats, body: Body) -> di
     past = (x - wrist[0]) * (hand - wrist)[0] + (y - wrist[1]) * (hand - wrist)[1] > 0
     strange = own & past & ~_like(lab, palm, own)
     # Shadows between fingers are not trousers: only patches of some size are given back.
-    radius = max(1, round(0.02 * body.unit))
+    radius = max(1, round(0.012 * body.unit))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     core = cv2.morphologyEx(np.asarray(strange, np.uint8), cv2.MORPH_OPEN, disc)
     patch = np.asarray(cv2.dilate(core, disc), np.bool_) & strange
@@ -251,9 +295,12 @@ def _cores(shape: tuple[int, int], lab: Floats, body: Body, joints: Floats) -> d
             palm = capsule(shape, wrist, hand, _HAND_CORE * unit)
             # Straight on from the knuckles there are fingers, or trousers that a fist lies on.
             fingers = capsule(shape, hand, tip, _HAND_CORE * unit)
-            arms[f"{side}_forearm"] = core | palm | _like(lab, palm, fingers)
+            arms[f"{side}_forearm"] = core | _joined(palm, palm | _like(lab, palm, fingers))
             keep |= capsule(shape, elbow, wrist, _ARM_KEEP * unit) | capsule(shape, wrist, tip, 0.11 * unit)
-    cores = {"torso": _trunk(shape, body) & ~keep, "head": _face(shape, points, joints)}
+    trunk = _trunk(shape, body) & ~keep
+    for name in [name for name in arms if name.endswith("forearm")]:
+        trunk &= ~_wide_sleeve(name, arms[name], trunk, lab, body)
+    cores = {"torso": trunk, "head": _face(shape, points, joints)}
     if body.legs:
         for side, shift in (("left", 0), ("right", SIDE)):
             hip, knee, ankle, toe = (points[p + shift] for p in LEG)
@@ -268,6 +315,23 @@ def _cores(shape: tuple[int, int], lab: Floats, body: Body, joints: Floats) -> d
         cores = {other: core & ~arms[name] for other, core in cores.items()}
         cores[name] = arms[name]
     return {name: core for name, core in cores.items() if core.any()}
+
+
+def _joined(start: Mask, region: Mask) -> Mask:
+    """The pieces of ``region`` that ``start`` touches."""
+    _, labels = cv2.connectedComponents(np.asarray(region, np.uint8), connectivity=4)
+    held = np.unique(labels[start & region])
+    return np.isin(labels, held[held > 0])
+
+
+def _wide_sleeve(name: str, core: Mask, trunk: Mask, lab: Floats, body: Body) -> Mask:
+    """What of the trunk's core is a forearm's sleeve by its colour, where the trunk has another."""
+    shift = 0 if name.startswith("left") else SIDE
+    elbow, wrist = body.points[ARM[1] + shift], body.points[ARM[2] + shift]
+    near = capsule(core.shape, elbow, wrist, _PUFFED * body.unit) & trunk
+    if not near.any() or _like(lab, core, trunk).sum() > _OWN_COLOR * trunk.sum():
+        return np.zeros_like(trunk)
+    return _like(lab, core, near)
 
 
 def _like(lab: Floats, known: Mask, other: Mask) -> Mask:
