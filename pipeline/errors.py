@@ -7,6 +7,8 @@
     |   |-- OutOfLimits           too large, too small, too short
     |   |   `-- TooLong               a video longer than the farm takes
     |   |-- NoPerson              nobody found in the driving video
+    |   |-- UnknownPerson         the cast names somebody who is not in the driving video
+    |   |-- WrongModel            tracks that were made for another model
     |   `-- NoCharacter           nothing found in the picture that can be a character
     |-- EngineError           the engine failed or broke its promise (frames missing, NaN)
     |   `-- OutOfMemory           of the device or the host: retried once, then elsewhere
@@ -61,6 +63,18 @@ class NoPerson(MediaError):
     """No person was found in the driving video."""
 
     code = "CS-UORC01-101"
+
+
+class UnknownPerson(MediaError):
+    """The cast names somebody who is not in the driving video."""
+
+    code = "CS-ORIV-012"
+
+
+class WrongModel(MediaError):
+    """The scene was prepared for another model."""
+
+    code = "CS-ORIV-013"
 
 
 class NoCharacter(MediaError):

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import OutOfLimits
-from pipeline.ffmpeg import probe, read_frames, read_gray
+from pipeline.ffmpeg import probe, read_frames
+from pipeline.perception.mattes import mattes
 from pipeline.perception.tracks import BONES, Person, Tracks
 from pipeline.plate import Plate
+from pipeline.protocol import Request
 from pipeline.render import stages_of
-from pipeline.spec import Model, RenderSpec, VideoInfo, plan_for
+from pipeline.spec import Model, RenderSpec, Span, Stage, VideoInfo, plan_for
 
 if TYPE_CHECKING:
     import torch
@@ -44,11 +46,11 @@ def make_sheet(
     """
     with tempfile.TemporaryDirectory(prefix="sheet-") as folder:
         files: dict[str, Path] = {}
-        wanted = None if rendered else picture
+        wanted = [picture] if picture and not rendered else []
         for _, made, _ in stages_of(wanted, video, RenderSpec(model), Path(folder)):
             files |= made
         rows = _rows(video, files, rendered or files.get("output"))
-        _draw(rows, output)
+        draw_rows(rows, output)
 
 
 def _rows(video: Path, files: dict[str, Path], rendered: Path | None) -> dict[str, list[Frame]]:
@@ -75,8 +77,8 @@ def _rows(video: Path, files: dict[str, Path], rendered: Path | None) -> dict[st
 
 
 def _mattes(files: dict[str, Path], tracks: Tracks, info: VideoInfo) -> Iterator[Frame]:
-    for piece in plan_for(Model.V4).pieces(info.frames):
-        yield from read_gray(files[f"matte-{piece.index:04d}"], *tracks.matte_size, count=len(piece))
+    request = Request(Stage.SEGMENT, RenderSpec(), plan_for(tracks.model), Path(), files, info)
+    return mattes(request, Span(0, 0, info.frames), tracks)
 
 
 def _picked(frames: Iterator[Frame], numbers: list[int]) -> Iterator[Frame]:
@@ -122,7 +124,8 @@ def _resized(picture: Frame, size: tuple[int, int]) -> Frame:
     return np.asarray(small.reshape(size[1], size[0], *picture.shape[2:]), np.uint8)
 
 
-def _draw(rows: dict[str, list[Frame]], output: Path) -> None:
+def draw_rows(rows: dict[str, list[Frame]], output: Path) -> None:
+    """Write a PNG of named rows of pictures, all of one size and equally many in each row."""
     import torch
     from PIL import Image, ImageDraw, ImageFont
     from torchvision.utils import make_grid
@@ -132,7 +135,11 @@ def _draw(rows: dict[str, list[Frame]], output: Path) -> None:
         for frames in rows.values()
         for frame in frames
     ]
-    grid = make_grid(cells, nrow=_COLUMNS, padding=_GAP, pad_value=_PAPER).permute(1, 2, 0).numpy()
+    grid = (
+        make_grid(cells, nrow=len(next(iter(rows.values()))), padding=_GAP, pad_value=_PAPER)
+        .permute(1, 2, 0)
+        .numpy()
+    )
     sheet = Image.new("RGB", (grid.shape[1] + _STRIP, grid.shape[0]), (_PAPER, _PAPER, _PAPER))
     sheet.paste(Image.fromarray(grid), (_STRIP, 0))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)

@@ -17,6 +17,8 @@ from typing import Any, Self
 PLAN_VERSION = "1"
 #: Bumped when the tracks, mattes or plates made from the same video change.
 PERCEPTION_VERSION = "1"
+#: The filler of plates that needs no weights.
+EMBEDDED_FILL = "patches"
 
 
 class Model(StrEnum):
@@ -82,18 +84,28 @@ class RenderSpec:
     background: Background = Background.ORIGINAL
     #: Red, green, blue, 0-255; used only with ``Background.SOLID``.
     bg_color: tuple[int, int, int] = (0, 255, 0)
+    #: Who plays whom: (a person's id, the number of a character). People left out keep their own looks.
+    #: Empty: character 0 plays the lead.
+    cast: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def characters(self) -> tuple[int, ...]:
+        """The numbers of the characters that play, in order."""
+        return tuple(sorted({number for _, number in self.cast})) or (0,)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "model": self.model.value,
             "background": self.background.value,
             "bg_color": list(self.bg_color),
+            "cast": dict(self.cast),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         red, green, blue = data["bg_color"]
-        return cls(Model(data["model"]), Background(data["background"]), (red, green, blue))
+        cast = tuple((str(person), int(number)) for person, number in data.get("cast", {}).items())
+        return cls(Model(data["model"]), Background(data["background"]), (red, green, blue), cast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,8 @@ class Plan:
     warmup_frames: int = 12
     #: The longest segment; shots are cut first, then divided evenly.
     segment_frames: int = 240
+    #: What makes up the parts of a plate that nobody ever saw: another filler makes another picture.
+    fill: str = EMBEDDED_FILL
 
     def pieces(self, frames: int) -> tuple[Span, ...]:
         """Cut ``frames`` frames into pieces of ``piece_frames``; the last may be shorter."""
@@ -188,6 +202,6 @@ def divide(start: int, stop: int, longest: int) -> tuple[Span, ...]:
     return tuple(Span(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(edges)))
 
 
-def plan_for(model: Model) -> Plan:
+def plan_for(model: Model, fill: str = EMBEDDED_FILL) -> Plan:
     """The plan of a new job: today's versions, pinned."""
-    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION)
+    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)

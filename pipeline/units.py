@@ -12,16 +12,21 @@ from pipeline.spec import Background, Plan, RenderSpec, Span, Stage, VideoInfo
 
 #: What a stage reads; a name that ends in ``-`` stands for all that start with it.
 _WANTS: Mapping[Stage, tuple[str, ...]] = {
-    Stage.REFERENCE: ("picture",),
+    Stage.REFERENCE: ("picture", "picture-"),
     Stage.ANALYSE: ("video",),
     Stage.JOIN: ("piece-",),
     Stage.PLATE: ("video", "tracks", "matte-"),
-    Stage.SEGMENT: ("video", "character", "tracks", "plate", "matte-"),
+    Stage.SEGMENT: ("video", "character", "character-", "tracks", "plate", "matte-"),
     Stage.STITCH: ("video", "segment-", "mask-"),
 }
 
 #: The stages that are worked on span by span.
 BY_SPANS = frozenset({Stage.ANALYSE, Stage.SEGMENT})
+
+
+def numbered(kind: str, number: int) -> str:
+    """The name of a job's picture or character: most jobs have one, which needs no number."""
+    return kind if number == 0 else f"{kind}-{number:04}"
 
 
 def inputs_of(stage: Stage, names: Iterable[str]) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ def files_of(stage: Stage, spec: RenderSpec) -> tuple[str, ...]:
     """The artifacts that make a stage finished, besides those of its spans."""
     mask = ("mask",) if spec.background is Background.TRANSPARENT else ()
     gives = {
-        Stage.REFERENCE: ("character",),
+        Stage.REFERENCE: tuple(numbered("character", number) for number in spec.characters),
         Stage.JOIN: ("tracks",),
         Stage.PLATE: ("plate",),
         Stage.STITCH: ("output", "thumbnail", *mask),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import MediaError, PipelineError
-from pipeline.ffmpeg.probe import inspect
+from pipeline.ffmpeg.probe import Source, inspect
 from pipeline.spec import VideoInfo
 from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
@@ -26,6 +26,8 @@ _PICTURES = ("PNG", "JPEG", "WEBP")
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 #: Brands of pictures in the same kind of boxes.
 _STILL_BRANDS = frozenset({b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"})
+#: What people call the curves.
+_HDR_KINDS = {"smpte2084": "HDR10", "arib-std-b67": "HLG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,14 @@ def judge_video(settings: Settings, storage: Storage, key: str) -> JudgedVideo:
         raise FarmError("CS-UORC01-199", "The driving video could not be examined.") from error
     video = source.info
     # The size first: it says more than the length does of a file that is wrong in both.
-    _judge_size(settings, "driving video", *source.display)
+    _judge_size(settings, "driving video", *source.picture.display)
     if video.duration < settings.min_seconds:
         message = f"The driving video lasts {video.duration:.2f} s; {settings.min_seconds:g} s are needed."
         raise FarmError("CS-ORIV-006", message)
     if (video.frames - 1) / video.rate > settings.max_seconds:
         message = f"The driving video lasts {video.duration:.1f} s; {settings.max_seconds} s are the most."
         raise FarmError("CS-ORIV-004", message)
-    return JudgedVideo(video, _notes(*source.display))
+    return JudgedVideo(video, _notes(source))
 
 
 def price(video: VideoInfo) -> int:
@@ -113,13 +115,23 @@ def price(video: VideoInfo) -> int:
     return max(1, math.ceil((video.frames - 1) / video.rate))
 
 
-def _notes(width: int, height: int) -> dict[str, str]:
-    """What the encoder's even sides cost."""
-    notes = {}
+def _notes(source: Source) -> dict[str, str]:
+    """What is shown otherwise than it came."""
+    (width, height), picture, notes = source.picture.display, source.picture, {}
     if width % 2:
         notes["width"] = f"The last column was left out: a width of {width} pixels is odd."
     if height % 2:
         notes["height"] = f"The last row was left out: a height of {height} pixels is odd."
+    if not source.constant:
+        rate = f"{float(source.info.rate):.5g}"
+        notes["rate"] = f"The video's frame rate varies: its frames were laid on a constant {rate} a second."
+    if picture.hdr:
+        kind = _HDR_KINDS[picture.hdr]
+        notes["hdr"] = f"The video is HDR ({kind}): its colours were brought to standard range."
+    if picture.fields:
+        notes["fields"] = "The video is interlaced: the two fields of each frame were made one whole picture."
+    if picture.alpha:
+        notes["alpha"] = "The video's transparency was left out: its colours are shown as they are."
     return notes
 
 

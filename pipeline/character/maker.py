@@ -159,7 +159,15 @@ def _assemble(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Characte
     parts = label_parts(rgb, alpha, body, joints)
     if "torso" not in parts or "head" not in parts:
         raise NoCharacter("The character's head and body cannot be told apart.")
-    return Character((width, height), joints, build_layers(rgb, alpha, parts, body), cut)
+    layers = build_layers(rgb, alpha, parts, body)
+    return Character((width, height), joints, layers, cut, _face(rgb, alpha, joints))
+
+
+def _face(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Floats | None:
+    """The mesh (468, 2) of the character's face, or None."""
+    from pipeline.perception.face import find_still
+
+    return find_still(_over_gray(rgb, np.asarray(np.rint(255 * alpha), np.uint8)), joints)
 
 
 def _over_gray(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:

@@ -10,29 +10,24 @@ constant-rate grid is laid over them and each of its slots shows what a player w
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import TooLong, Unreadable, UnsupportedFormat
+from pipeline.ffmpeg.picture import Picture, picture_of
+from pipeline.ffmpeg.timeline import Timeline, constant_rate
 from pipeline.ffmpeg.tool import flags, guard, running
 from pipeline.spec import VideoInfo
 
 _NOT_TAKEN = "the file is not an MP4, MOV, WebM or AVI video"
 #: What an MP4 or MOV may begin with. ffprobe would go by the file's name, and call a text "damaged".
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"})
-_STANDARD_RATES = tuple(
-    Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60")
-)
-#: Frames off their slot by less than this share of it still lie on the grid: clocks of whole
-#: milliseconds jitter by 0.06 of a slot at 60 frames a second.
-_GRID_TOLERANCE = 0.25
 #: A file may end this much before what its header says, in seconds: rounded clocks, a last frame
 #: without a duration. MP4 counts exactly, the others do not.
 _MISSING_EXACT = 0.05
@@ -59,40 +54,15 @@ def probe(source: str | Path) -> VideoInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """When the frames of a stream are shown, in ticks."""
-
-    #: Sorted presentation times of the frames that are shown.
-    times: NDArray[np.int64]
-    #: Those of them from which decoding can start.
-    keys: NDArray[np.int64]
-    #: How long the last frame is shown; 0 where the file does not say.
-    last: int
-    #: Seconds in a tick.
-    tick: Fraction
-    #: False where the file has only decoding times (AVI): then frames cannot be found by time.
-    exact: bool
-
-    def half_slot(self, rate: Fraction) -> int:
-        """Half a frame of ``rate`` in whole ticks: added before rounding down, it rounds to the nearest."""
-        return math.floor(1 / (2 * rate * self.tick))
-
-    def slot(self, time: int, rate: Fraction) -> int:
-        """The slot of the grid of ``rate`` at which a frame of this time is first shown."""
-        return math.floor((time - int(self.times[0]) + self.half_slot(rate)) * self.tick * rate)
-
-
-@dataclass(frozen=True, slots=True)
 class Source:
     """A probed file, with what the reader needs besides the ``VideoInfo``."""
 
     info: VideoInfo
     stream: int
     timeline: Timeline
-    #: The size of the picture in square pixels after rotation, before odd sides are cut.
-    display: tuple[int, int]
-    #: swscale's name of the matrix from YUV to RGB; ``auto`` where the file says it.
-    matrix: str
+    picture: Picture
+    #: Whether the frames lay on the grid of ``info.rate``; False for a variable rate.
+    constant: bool
     #: Whether ffmpeg finds a time in this container exactly.
     seekable: bool
     #: When the first frame is shown, in seconds of the file's clock.
@@ -142,9 +112,26 @@ class _Packets:
 
 
 def inspect(source: str | Path) -> Source:
-    """``probe``, with what the reader and the muxer need besides."""
-    if isinstance(source, Path) or "://" not in source:
-        _check_file(Path(source))
+    """``probe``, with what the reader and the muxer need besides.
+
+    A file that has not changed is looked through once: every reading of a span asks again.
+    """
+    if isinstance(source, str) and "://" in source:
+        return _inspect(source)
+    path = Path(source).absolute()
+    if not path.is_file():
+        raise Unreadable(f"there is no file {path.name}")
+    state = path.stat()
+    return _inspect_file(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _inspect_file(path: Path, _state: tuple[int, ...]) -> Source:
+    _check_file(path)
+    return _inspect(path)
+
+
+def _inspect(source: str | Path) -> Source:
     described = _describe(source)
     video = _video_stream(described)
     packets = _packets(source)
@@ -156,25 +143,23 @@ def inspect(source: str | Path) -> Source:
     times = np.array(sorted(own.times), np.int64)
     keys = np.array(sorted(own.keys), np.int64)
     timeline = Timeline(times, keys, own.latest[1], Fraction(video["time_base"]), own.exact)
-    rate = _rate(timeline, video)
-    last = int(times[-1])
-    frames = max(timeline.slot(last, rate) + 1, timeline.slot(last + timeline.last, rate))
-    display = _display_size(video)
+    rate, constant = constant_rate(timeline, video)
+    picture = picture_of(source, video)
     start = float(int(times[0]) * timeline.tick) if own.exact else 0.0
     sound = _sound(described, packets, start)
     return Source(
         info=VideoInfo(
-            width=display[0] & ~1,
-            height=display[1] & ~1,
+            width=picture.display[0] & ~1,
+            height=picture.display[1] & ~1,
             rate=rate,
-            frames=frames,
+            frames=timeline.slots(rate),
             has_sound=sound is not None,
             codec=video["codec_name"],
         ),
         stream=video["index"],
         timeline=timeline,
-        display=display,
-        matrix=_matrix(video),
+        picture=picture,
+        constant=constant,
         seekable=own.exact and "avi" not in described["format"]["format_name"],
         start=start,
         sound=sound,
@@ -182,8 +167,6 @@ def inspect(source: str | Path) -> Source:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise Unreadable(f"there is no file {path.name}")
     with path.open("rb") as file:
         head = file.read(12)
         size = file.seek(0, 2)
@@ -291,53 +274,6 @@ def _check_whole(described: dict[str, Any], packets: dict[int, _Packets]) -> Non
             raise Unreadable(f"the video is cut short: {length:.2f} s of {claimed:.2f} s are there")
     if whole is not None and end + _MISSING_ROUNDED < float(whole) and not is_mov:
         raise Unreadable(f"the video is cut short: {end:.2f} s of {float(whole):.2f} s are there")
-
-
-def _rate(timeline: Timeline, stream: dict[str, Any]) -> Fraction:
-    """The constant rate at which the frames lie, or the most useful one where they lie on none."""
-    times, tick = timeline.times, timeline.tick
-    claimed = [_fraction(stream.get(name)) for name in ("r_frame_rate", "avg_frame_rate")]
-    if len(times) == 1 or times[-1] == times[0]:
-        return next((rate for rate in claimed if 0 < rate <= 240), Fraction(30))
-    mean = (len(times) - 1) / (int(times[-1] - times[0]) * tick)
-    for rate in [*claimed, _nearest_standard(mean), mean.limit_denominator(1001)]:
-        slots = (times - times[0]) * float(tick * rate)
-        if rate > 0 and np.abs(slots - np.arange(len(times))).max() < _GRID_TOLERANCE:
-            return rate
-    # A variable rate: its commonest step is what the camera ran at when nothing held it up.
-    step = Fraction(float(np.median(np.diff(times)))) * tick
-    usual = min(1 / step if step > 0 else mean, Fraction(60))
-    standard = _nearest_standard(usual)
-    return standard if abs(standard - usual) < usual * Fraction(3, 100) else usual.limit_denominator(1001)
-
-
-def _nearest_standard(rate: Fraction) -> Fraction:
-    return min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-
-
-def _fraction(text: str | None) -> Fraction:
-    try:
-        return Fraction(text or 0)
-    except ZeroDivisionError:
-        return Fraction(0)
-
-
-def _display_size(stream: dict[str, Any]) -> tuple[int, int]:
-    """Square pixels, upright."""
-    width, height = int(stream["width"]), int(stream["height"])
-    aspect = _fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/"))
-    if Fraction(1, 4) < aspect < 4:  # others are mistakes of the file
-        width = round(width * aspect)
-    turns = [float(data["rotation"]) for data in stream.get("side_data_list", []) if "rotation" in data]
-    turned = bool(turns) and round(turns[0] / 90) % 2 == 1
-    return (height, width) if turned else (width, height)
-
-
-def _matrix(stream: dict[str, Any]) -> str:
-    if stream.get("color_space", "unknown") not in {"unknown", "reserved"}:
-        return "auto"
-    # What players do with untagged video; swscale would take BT.601 for all.
-    return "bt709" if int(stream["height"]) >= 720 or int(stream["width"]) >= 1280 else "bt601"
 
 
 def _sound(described: dict[str, Any], packets: dict[int, _Packets], start: float) -> Sound | None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.spec import Model
 
 #: mediapipe's pose has 33 joints.
 JOINTS = 33
@@ -50,6 +53,21 @@ class Joint(enum.IntEnum):
     RIGHT_FOOT = 32
 
 
+class Face(enum.IntEnum):
+    """What a face does, by its place in ``Person.face``. LEFT is the person's own."""
+
+    YAW = 0  # radians, positive to the right of the picture
+    PITCH = 1  # radians, positive down
+    ROLL = 2  # radians, positive clockwise in the picture
+    JAW = 3  # gap between the inner lips
+    WIDE = 4  # distance between the corners of the mouth
+    SMILE = 5  # how far the corners are above the middle of the lips
+    LEFT_EYE = 6  # gap between the lids
+    RIGHT_EYE = 7
+    LEFT_BROW = 8  # from the eye's middle up to the brow
+    RIGHT_BROW = 9
+
+
 #: The lines that a drawing of a pose is made of.
 BONES: tuple[tuple[int, int], ...] = (
     (Joint.NOSE, Joint.LEFT_EYE),
@@ -87,12 +105,21 @@ class Person:
     joints: NDArray[np.float32]
     #: bool (T,)
     present: NDArray[np.bool_]
+    #: int8 (T,): under which number the frame's matte has this person; -1 where it has not.
+    slot: NDArray[np.int8]
+    #: float32 (T, 10): what ``Face`` names; the last seven in shares of the face's height (brow to chin).
+    #: NaN where the face was not seen well; None where nobody looked.
+    face: NDArray[np.float32] | None = None
+    #: float32 (T, 2, 21, 2): left and right hand, mediapipe's 21 points in the frame's pixels; NaN where
+    #: a hand was not seen well; None where nobody looked.
+    hands: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Everybody in a video, and the frames at which new shots begin."""
+    """Everybody in a video of T frames, and what else is known of it as a whole."""
 
+    #: The lead comes first.
     people: tuple[Person, ...]
     #: The first frame of each shot but the first.
     cuts: tuple[int, ...]
@@ -101,33 +128,40 @@ class Tracks:
     #: float64 (T, 3, 3): from each frame's pixels to those of its shot's first frame; None for a
     #: camera that stands still.
     camera: NDArray[np.float64] | None = None
+    #: uint8 (T, 9, 16, 4): each frame's ``light.light_of``; None where nobody looked.
+    light: NDArray[np.uint8] | None = None
+    #: The model that the tracks were made for: each looks for other things.
+    model: Model = Model.V4
 
     def save(self, path: Path) -> None:
         """Write everything to ``path``."""
-        frames = len(self.people[0].present) if self.people else 0
+        arrays: dict[str, NDArray[Any]] = {
+            "cuts": np.array(self.cuts, np.int64),
+            "matte_size": np.array(self.matte_size, np.int64),
+            "model": np.array(self.model.value, "U32"),
+            "ids": np.array([person.id for person in self.people], "U32"),
+        }
+        arrays |= {name: value for name in ("camera", "light") if (value := getattr(self, name)) is not None}
+        for number, person in enumerate(self.people):
+            for name in _OF_PERSON:
+                values = getattr(person, name)
+                if values is not None:
+                    arrays[f"{name}_{number}"] = values
         with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                ids=np.array([person.id for person in self.people], dtype="U32"),
-                joints=np.stack([person.joints for person in self.people])
-                if self.people
-                else np.zeros((0, frames, JOINTS, 4), np.float32),
-                present=np.stack([person.present for person in self.people])
-                if self.people
-                else np.zeros((0, frames), np.bool_),
-                cuts=np.array(self.cuts, dtype=np.int64),
-                matte_size=np.array(self.matte_size, dtype=np.int64),
-                camera=np.zeros((0, 3, 3)) if self.camera is None else self.camera,
-            )
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Tracks:
         """What ``save`` wrote."""
         with np.load(path, allow_pickle=False) as data:
             people = tuple(
-                Person(str(name), joints, present)
-                for name, joints, present in zip(data["ids"], data["joints"], data["present"], strict=True)
+                Person(str(name), **{key: data.get(f"{key}_{number}") for key in _OF_PERSON})
+                for number, name in enumerate(data["ids"])
             )
             width, height = (int(side) for side in data["matte_size"])
-            camera = data["camera"] if len(data["camera"]) else None
-            return cls(people, tuple(int(cut) for cut in data["cuts"]), (width, height), camera)
+            cuts = tuple(int(cut) for cut in data["cuts"])
+            camera, light, model = data.get("camera"), data.get("light"), Model(str(data["model"]))
+            return cls(people, cuts, (width, height), camera, light, model)
+
+
+_OF_PERSON = ("joints", "present", "slot", "face", "hands")

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import GrayWriter, VideoWriter, probe
+from pipeline.ffmpeg import VideoWriter, probe
+from pipeline.perception.light import light_of
+from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.tracks import JOINTS, Person, Tracks
 from pipeline.protocol import Request
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
@@ -67,8 +69,13 @@ class WalkingBlock:
         joints = np.zeros((self.frames, JOINTS, 4), np.float32)
         camera = np.tile(np.eye(3), (self.frames, 1, 1))
         camera[:, 0, 2] = self.pan * np.arange(self.frames)
-        person = Person("person_00000000", joints, np.ones(self.frames, bool))
-        return Tracks((person,), (), MATTE, camera if self.pan else None)
+        person = Person("person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int8))
+        light = np.stack([light_of(self._small(number), self.matte(number)) for number in range(self.frames)])
+        return Tracks((person,), (), MATTE, camera if self.pan else None, light)
+
+    def _small(self, number: int) -> Frame:
+        """The frame as perception looks at it."""
+        return np.asarray(cv2.resize(self.frame(number), MATTE, interpolation=cv2.INTER_AREA), np.uint8)
 
     def request(self, folder: Path, plan: Plan | None = None) -> Request:
         """A PLATE request for this scene, its inputs written into ``folder``."""
@@ -80,9 +87,10 @@ class WalkingBlock:
         self.tracks().save(inputs["tracks"])
         for piece in plan.pieces(self.frames):
             path = inputs[f"matte-{piece.index:04d}"] = folder / f"matte-{piece.index:04d}.mkv"
-            with GrayWriter(path, *MATTE, RATE) as gray:
+            with MatteWriter(path, MATTE, RATE) as writer:
                 for number in range(piece.start, piece.stop):
-                    gray.write(self.matte(number))
+                    matte = self.matte(number)
+                    writer.write(matte, np.zeros_like(matte))
         out = folder / "out"
         out.mkdir()
         return Request(Stage.PLATE, RenderSpec(), plan, out, inputs, self.info(inputs["video"]))

@@ -48,13 +48,16 @@ class Given(Engine):
 
 def segment(tmp_path: Path, frames: list[np.ndarray], spec: RenderSpec) -> tuple[Item, list[object]]:
     """One segment drawn by an engine that gives ``frames``; needs neither driver nor plate."""
-    person = Person("person_00000001", np.zeros((FRAMES, 33, 4), np.float32), np.ones(FRAMES, bool))
+    joints, present = np.zeros((FRAMES, 33, 4), np.float32), np.ones(FRAMES, bool)
+    person = Person("person_00000001", joints, present, np.zeros(FRAMES, np.int8))
     tracks = Tracks((person,), (), (WIDTH, HEIGHT))
     request = Request(Stage.SEGMENT, spec, plan_for(Model.V3), tmp_path, {}, VIDEO)
     # Backgrounds of one colour look at no plate and at no character.
     plate, character = cast(Plate, None), cast(Character, None)
     events: list[object] = []
-    item = render_segment(request, Span(3, 0, FRAMES), tracks, plate, character, Given(frames), events.append)
+    item = render_segment(
+        request, Span(3, 0, FRAMES), tracks, plate, {0: character}, Given(frames), events.append
+    )
     return item, events
 
 

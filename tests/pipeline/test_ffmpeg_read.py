@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pipeline.errors import ToolError, Unreadable
-from pipeline.ffmpeg import GrayWriter, VideoWriter, probe, read_frames, read_gray
+from pipeline.ffmpeg import GrayWriter, VideoWriter, probe, read_chosen, read_frames, read_gray
 from pipeline.ffmpeg.tool import running
 from pipeline.spec import Span
 from tests.pipeline.clips import HEIGHT, WIDTH, ffmpeg, number_of, numbered, numbers, write_numbered
@@ -124,3 +124,39 @@ def test_a_missing_video_is_unreadable_and_a_missing_matte_is_not_the_videos_fau
 
 def test_the_numbers_in_the_bars_can_be_read() -> None:
     assert [number_of(numbered(n, WIDTH, HEIGHT)) for n in (0, 1, 511, 900)] == [0, 1, 511, 900]
+
+
+@pytest.mark.parametrize("size", [None, (40, 24)])
+def test_chosen_frames_are_those_of_a_reading_of_all(long: Path, size: tuple[int, int] | None) -> None:
+    info = probe(long)
+    whole = list(read_frames(long, info, size=size))
+    for chosen in ([0, 1, 7, 40, 899], [450, 451, 452], list(range(0, 900, 13)), [899], []):
+        found = list(read_chosen(long, info, chosen, size=size))
+        assert all((a == whole[n]).all() for a, n in zip(found, chosen, strict=True))
+
+
+def test_more_frames_can_be_chosen_than_one_ffmpeg_is_given(long: Path) -> None:
+    chosen = [number for number in range(800) if number % 3]
+    assert numbers(read_chosen(long, probe(long), chosen)) == chosen
+
+
+@pytest.mark.parametrize("chosen", [[3, 2], [4, 4]])
+def test_chosen_frames_have_to_ascend(long: Path, chosen: list[int]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        next(read_chosen(long, probe(long), chosen))
+
+
+def test_a_chosen_frame_that_is_not_there_is_an_error(long: Path) -> None:
+    with pytest.raises(Unreadable, match="only 1 of 2"):
+        list(read_chosen(long, probe(long), [10, 950]))
+
+
+def test_a_file_that_changed_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_numbered(path, 10, "-c:v", "libx264")
+    assert (probe(path).frames, probe(path).frames) == (10, 10)
+    write_numbered(path, 12, "-c:v", "libx264")
+    assert probe(path).frames == 12
+    path.unlink()
+    with pytest.raises(Unreadable, match="no file"):
+        probe(path)

@@ -51,8 +51,9 @@ def turn_arm(joints: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return turned
 
 
-def person(joints: np.ndarray) -> Person:
-    return Person("person_00000001", joints, np.ones(len(joints), bool))
+def person(joints: np.ndarray, present: np.ndarray | None = None) -> Person:
+    present = np.ones(len(joints), bool) if present is None else present
+    return Person("person_00000001", joints, present, np.where(present, 0, -1).astype(np.int8))
 
 
 def bones(performance: Performance, chain: tuple[int, ...]) -> np.ndarray:
@@ -171,7 +172,7 @@ def test_nobody_is_drawn_where_nobody_is(character: Character) -> None:
     joints = standing(character)
     present = np.ones(FRAMES, bool)
     joints[8:], present[8:] = np.nan, False
-    frames = draw(character, Person("person_00000001", joints, present), Span(0, 6, 10))
+    frames = draw(character, person(joints, present), Span(0, 6, 10))
     assert [bool(frame.any()) for frame in frames] == [True, True, False, False]
 
 
@@ -224,5 +225,5 @@ def test_who_comes_in_after_a_cut_has_nothing_of_the_shot_before(character: Char
     present[20:32] = False
     joints[~present] = np.nan
     scene = replace(SCENE, cuts=(20,))
-    scale = retarget(character, Person("person_00000001", joints, present), scene).scale
+    scale = retarget(character, person(joints, present), scene).scale
     np.testing.assert_allclose(scale[32:], scale[-1], rtol=1e-3)

@@ -17,6 +17,7 @@ from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, open_storage
 from tests.clips import make_clip, make_picture, make_tone, png_that_claims
+from tests.pipeline.clips import ffmpeg
 
 
 @pytest.fixture
@@ -189,6 +190,47 @@ def test_an_odd_side_loses_a_line_and_the_owner_is_told(
         "The last column was left out",
         "The last row was left out",
     ]
+
+
+_BT2020 = ("-color_primaries", "bt2020", "-colorspace", "bt2020nc")
+_X265 = ("-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params", "log-level=error", *_BT2020)
+_FIELDS = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct")
+
+#: Options of a test pattern of 20 frames a second, and what its owner is told.
+SAID = {
+    "plain.mp4": (("-c:v", "libx264"), []),
+    "hlg.mp4": (
+        (*_X265, "-color_trc", "arib-std-b67"),
+        ["The video is HDR (HLG): its colours were brought to standard range."],
+    ),
+    "pq.mp4": (
+        (*_X265, "-color_trc", "smpte2084"),
+        ["The video is HDR (HDR10): its colours were brought to standard range."],
+    ),
+    "fields.mp4": (
+        ("-vf", "tinterlace=interleave_top,setfield=tff", "-x264opts", "tff=1", *_FIELDS),
+        ["The video is interlaced: the two fields of each frame were made one whole picture."],
+    ),
+    "variable.mp4": (
+        ("-vf", "select=not(between(n\\,5\\,7))*not(eq(n\\,12))", "-fps_mode", "vfr", "-c:v", "libx264"),
+        ["The video's frame rate varies: its frames were laid on a constant 20 a second."],
+    ),
+    "alpha.mov": (
+        ("-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"),
+        ["The video's transparency was left out: its colours are shown as they are."],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_shown_otherwise_than_it_came_is_said(
+    farm: Settings, storage: Storage, tmp_path: Path, name: str
+) -> None:
+    options, said = SAID[name]
+    path = tmp_path / name
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=20:duration=2", *options, path)
+    storage.put("in/acct/video", path)
+    assert list(media.judge_video(farm, storage, "in/acct/video").notes.values()) == said
 
 
 def test_the_limits_are_those_of_the_settings(farm: Settings, storage: Storage, tmp_path: Path) -> None:
