@@ -167,7 +167,7 @@ def _face(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Floats | Non
     """The mesh (468, 2) of the character's face, or None."""
     from pipeline.perception.face import find_still
 
-    return find_still(_over_gray(rgb, np.asarray(np.rint(255 * alpha), np.uint8)), joints)
+    return find_still(_over_gray(rgb, alpha), joints)
 
 
 def _over_gray(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
