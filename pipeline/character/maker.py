@@ -47,7 +47,8 @@ def make_character(picture: Path) -> Character:
     """
     rgb, given = read_picture(picture)
     cut = None if given is None else np.asarray(given, np.float32) / 255
-    found = _person(rgb, cut) or _drawing(rgb, cut)
+    person = _person(rgb, cut)
+    found = person or _drawing(rgb, cut)
     if found is None:
         raise NoCharacter("No character was found in the picture.")
     alpha, joints = found
@@ -56,7 +57,9 @@ def make_character(picture: Path) -> Character:
         raise NoCharacter("No character was found in the picture.")
     rgb, alpha, joints = _cropped(rgb, alpha, joints)
     colors = pure_colors(rgb, alpha)
-    return _assemble(colors, alpha, joints)
+    # A pen's line runs from part to part, and along it there is no edge: it says nothing of their borders.
+    guide = colors if person else np.full_like(colors, 128)
+    return _assemble(colors, guide, alpha, joints)
 
 
 def _person(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:
@@ -148,15 +151,17 @@ def _cropped(
     return np.ascontiguousarray(rgb[inner]), np.ascontiguousarray(alpha[inner]), moved
 
 
-def _assemble(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Character:
+def _assemble(rgb: NDArray[np.uint8], guide: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Character:
+    """The character's parts are told apart by the edges of ``guide``."""
     height, width = alpha.shape
     points = points_of(joints)
     body = survey(points, alpha)
     cut = None
     if not body.legs and (alpha[-3:].min(axis=0) > 0.5).mean() > 0.05:
         cut = height
+        guide, _ = continue_below(guide, alpha, points, body.unit)
         rgb, alpha = continue_below(rgb, alpha, points, body.unit)
-    parts = label_parts(rgb, alpha, body, joints)
+    parts = label_parts(guide, alpha, body, joints)
     if "torso" not in parts or "head" not in parts:
         raise NoCharacter("The character's head and body cannot be told apart.")
     layers = build_layers(rgb, alpha, parts, body)
