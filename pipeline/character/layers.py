@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.character.body import Body, Mask, capsule
 from pipeline.character.cutout import extend, fill, fill_texture
 from pipeline.character.model import LAYERS, Layer
 from pipeline.character.palette import likeness
-from pipeline.character.parts import Body, Mask, capsule
 from pipeline.character.skeleton import ARM, LEG, SIDE, Floats, Point
 
 #: Texture kept around a layer, in pixels: its mesh and its filters need air.
@@ -167,8 +167,13 @@ def _arm(side: str, kind: str, shift: int, parts: dict[str, Mask], body: Body) -
         if f"{side}_forearm" in parts:
             joint |= capsule(shape, elbow, elbow, 1.1 * width) & parts[f"{side}_forearm"]
         return own | joint | capsule(shape, shoulder, elbow, 0.8 * width), joint
-    joint = capsule(shape, elbow, elbow, 1.1 * width) & parts[f"{side}_upper_arm"]
+    joint = capsule(shape, elbow, elbow, 1.1 * width)
     middle = (elbow + wrist) / 2
+    # A folded arm's elbow is a corner: stretched, there must be flesh between it and the forearm.
+    joint |= _closed(own | joint, 0.2 * body.unit) & capsule(
+        shape, elbow, 0.6 * elbow + 0.4 * wrist, 1.5 * width
+    )
+    joint &= parts[f"{side}_upper_arm"]
     covered = capsule(shape, elbow, middle, 0.9 * width) | capsule(shape, middle, wrist, 0.65 * width)
     return own | joint | covered, joint
 

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.character.body import survey
 from pipeline.character.cutout import pure_colors
 from pipeline.character.layers import build_layers, continue_below
 from pipeline.character.matting import cut_out
 from pipeline.character.model import Character
 from pipeline.character.paper import figure_on_paper
-from pipeline.character.parts import label_parts, survey
+from pipeline.character.parts import label_parts
 from pipeline.character.picture import read_picture
 from pipeline.character.silhouette import joints_of_silhouette
 from pipeline.character.skeleton import Floats, Point, body_unit, facing, mirrored, points_of

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.character.body import Mask, capsule
 from pipeline.character.palette import likeness
-from pipeline.character.parts import Mask, capsule
 from pipeline.character.skeleton import ARM, LEG, SIDE, Floats, Point, body_unit, points_of
 
 #: The cut is found on a picture whose longer side has so many pixels.
