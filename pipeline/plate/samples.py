@@ -120,31 +120,32 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
     """
     count, rows = near.shape[:2]
     canvas = np.empty(colors.shape[1:], np.uint8)
-    doubtful = np.empty(colors.shape[1:3], np.bool_)
+    doubtful = np.zeros(colors.shape[1:3], np.bool_)
     need = max(1, round(_SEEN_SHARE * count))
     for top in range(0, rows, _STRIP):
         strip = slice(top, top + _STRIP)
-        close = near[:, strip]
+        planes = list(colors[:, strip].copy())
+        # Only the columns in which people come near need more than the middle of all.
+        columns = np.flatnonzero(near[:, strip].any(axis=(0, 1)))
+        across = slice(columns[0], columns[-1] + 1) if len(columns) else slice(0)
+        close = near[:, strip, across]
         far = (close == 0).sum(axis=0, dtype=np.int16) >= need
         hidden = np.where(far, close > 0, close > COVERED)
-        seen = count - hidden.sum(axis=0, dtype=np.int16)
-        # What is hidden sorts behind everything that was seen.
-        planes = list(colors[:, strip].copy())
         for plane, cover in zip(planes, hidden, strict=True):
-            plane[cover] = 255
+            plane[:, across][cover] = 255  # sorts behind everything that was seen
         ranked = _sorted(planes)
         canvas[strip] = ranked[(count - 1) // 2]
-        low, high = ranked[(count - 1) // 8].copy(), ranked[(count - 1) * 7 // 8].copy()
+        seen = count - hidden.sum(axis=0, dtype=np.int16)
         partly = np.nonzero(seen < count)
         if len(partly[0]):
-            values = np.stack([plane[partly] for plane in ranked])
-            last = np.maximum(seen[partly] - 1, 0)[None, :, None]
-            canvas[strip][partly], low[partly], high[partly] = (
-                np.take_along_axis(values, last * rank // 8, axis=0)[0] for rank in (4, 1, 7)
-            )
-        # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
-        unsteady = (high.astype(np.int16) - low).max(axis=2) > _UNSTEADY
-        doubtful[strip] = (seen < need) | ((seen < round(_RARE_SHARE * count)) & unsteady)
+            values = np.stack([plane[:, across] for plane in ranked])
+            last = np.maximum(seen[partly] - 1, 0)
+            middle, low, high = (values[(last * rank // 8, *partly)] for rank in (4, 1, 7))
+            canvas[strip, across][partly] = middle
+            # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
+            unsteady = (high.astype(np.int16) - low).max(axis=1) > _UNSTEADY
+            rare = (seen[partly] < round(_RARE_SHARE * count)) & unsteady
+            doubtful[strip, across][partly] = (seen[partly] < need) | rare
     grown = cv2.dilate(doubtful.astype(np.uint8), np.ones((5, 5), np.uint8))
     return canvas, np.asarray(grown > 0, np.bool_)
 
