@@ -52,9 +52,16 @@ class Samples:
         self._near = np.full((len(numbers), rows, columns), 255, np.uint8)
         self._small = np.zeros((len(numbers), *small, 3), np.uint8)
         self._small_near = np.full((len(numbers), *small), 255, np.uint8)
+        self._missed: list[int] = []
 
-    def put(self, place: int, rgb: Frame, matte: Frame) -> None:
-        """Lay frame ``numbers[place]`` on the canvas; ``matte`` is everybody's, smaller."""
+    def put(self, place: int, rgb: Frame, matte: Frame | None) -> None:
+        """Lay frame ``numbers[place]`` on the canvas; ``matte`` is everybody's, smaller.
+
+        A frame without one, in which somebody was missed, counts only where all are such frames.
+        """
+        if matte is None:
+            self._missed.append(place)
+            matte = np.zeros((2, 2), np.uint8)
         near = cv2.resize(closeness(matte), self._frame_size, interpolation=cv2.INTER_LINEAR)
         matrix = self._view.matrix(self._numbers[place])
         if matrix is not None:
@@ -75,6 +82,7 @@ class Samples:
         ``grids`` is the view's part of ``Tracks.light``. Samples are first compared at a smaller size:
         a median of frames in different lights would be a patchwork of them.
         """
+        self._hide_missed()
         gains = np.ones((len(grids), 3), np.float32)
         own = np.array(self._numbers) - self._view.start
         for _ in range(2):
@@ -91,7 +99,12 @@ class Samples:
 
     def median(self) -> tuple[Frame, Mask]:
         """The canvas, and where it is not to be trusted: where no sample showed the scene."""
+        self._hide_missed()
         return median(self._colors, self._near)
+
+    def _hide_missed(self) -> None:
+        if len(self._missed) < len(self._numbers):
+            self._near[self._missed] = self._small_near[self._missed] = 255
 
     def _grids(self, plate: Frame) -> Iterator[Frame]:
         """The light of the small ``plate`` as each frame of the view sees it."""
