@@ -153,7 +153,8 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
         if len(partly[0]):
             values = np.stack([plane[:, across] for plane in ranked])
             last = np.maximum(seen[partly] - 1, 0)
-            middle, low, high = (values[(last * rank // 8, *partly)] for rank in (4, 1, 7))
+            ranks = (last // 2, last // 8, last - last // 8)
+            middle, low, high = (values[(rank, *partly)] for rank in ranks)
             canvas[strip, across][partly] = middle
             # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
             unsteady = (high.astype(np.int16) - low).max(axis=1) > _UNSTEADY
