@@ -30,6 +30,18 @@ def _color(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(str(error)) from error
 
 
+def _cast(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    cast: dict[str, int] = {}
+    for value in values:
+        person, _, number = value.partition("=")
+        if not number.isdecimal() or person in cast:
+            raise click.BadParameter(f"{value!r} is not PERSON=N, or names somebody twice")
+        cast[person] = int(number)
+    return tuple(cast.items())
+
+
 @click.group()
 def main() -> None:
     """Render, perceive and judge, without a farm."""
@@ -39,7 +51,9 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
@@ -49,22 +63,55 @@ def main() -> None:
     "--background", type=click.Choice([b.value for b in Background]), default="original", show_default=True
 )
 @click.option("--bg-color", default="0,255,0", callback=_color, help="R,G,B for a solid background.")
+@click.option(
+    "--cast",
+    multiple=True,
+    callback=_cast,
+    metavar="PERSON=N",
+    help="Who is played by PICTURES' Nth, from 0; may be repeated.",
+)
 def render(
-    picture: Path, video: Path, output: Path, model: str, background: str, bg_color: tuple[int, int, int]
+    pictures: tuple[Path, ...],
+    video: Path,
+    output: Path,
+    model: str,
+    background: str,
+    bg_color: tuple[int, int, int],
+    cast: tuple[tuple[str, int], ...],
 ) -> None:
-    """Let the character of PICTURE perform VIDEO.
+    """Let the characters of PICTURES perform VIDEO.
 
-    A transparent background also writes OUTPUT's mask beside it (name.mask.mp4).
+    One picture plays the lead. For several, `people` says who is in the video, and --cast who plays
+    whom; people left out keep their own looks. A transparent background also writes OUTPUT's mask
+    beside it (name.mask.mp4).
     """
     from pipeline.render import render as run
 
-    spec = RenderSpec(Model(model), Background(background), bg_color)
+    if {number for _, number in cast} - set(range(len(pictures))) or (len(pictures) > 1 and not cast):
+        raise click.UsageError("With several pictures, --cast says which of them (from 0) plays whom.")
+    spec = RenderSpec(Model(model), Background(background), bg_color, cast)
     try:
-        run(picture, video, output, spec)
+        run(pictures, video, output, spec)
     except PipelineError as error:
         click.echo(f"{error.code}: {error}", err=True)
         sys.exit(1)
     click.echo(output)
+
+
+@main.command()
+@click.argument("video", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
+)
+def people(video: Path, model: str) -> None:
+    """Name the people of VIDEO, the lead first, as JSON: who they are to --cast, where and when they are seen."""
+    from pipeline.render import people_in
+
+    try:
+        click.echo(json.dumps(people_in(video, Model(model)), indent=2))
+    except PipelineError as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -107,12 +154,45 @@ def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None
 @click.option(
     "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
 )
-@click.option("--memory", is_flag=True, help="Also compare the peaks for 10 s and 60 s of video.")
-def bench(picture: Path, video: Path, model: str, memory: bool) -> None:
+@click.option(
+    "--memory",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Also the peaks for so many seconds of VIDEO, looped; the last given is compared with the first.",
+)
+def bench(picture: Path, video: Path, model: str, memory: tuple[int, ...]) -> None:
     """Time each stage of a render and print JSON."""
     from pipeline.bench import bench as run
 
     click.echo(json.dumps(run(picture, video, Model(model), memory), indent=2))
+
+
+@main.command()
+@click.option("--full", is_flag=True, help="Whole dances, harder characters, every real clip.")
+@click.option("--seed", default=0, show_default=True, help="At which moments of the dance scenes begin.")
+@click.option("--model", "models", multiple=True, type=click.Choice([m.value for m in Model]))
+@click.option("--scene", "only", multiple=True, help="Only this made scene, or 'real'.")
+@click.option(
+    "--real", type=click.Path(file_okay=False, path_type=Path), help="The folder of the real clips."
+)
+@click.option(
+    "--sheets", type=click.Path(file_okay=False, path_type=Path), help="Where to draw contact sheets."
+)
+def quality(
+    full: bool,
+    seed: int,
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    real: Path | None,
+    sheets: Path | None,
+) -> None:
+    """Measure the picture on scenes whose truth is known, and on real clips; print JSON."""
+    from pipeline.quality.bench import measure
+
+    chosen = [Model(name) for name in models] or list(Model)
+    found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+    click.echo(json.dumps(found, indent=2))
 
 
 @main.command()

@@ -1,33 +1,39 @@
-"""The segment stage: scene, character and background become encoded frames.
+"""The segment stage: scene, characters and background become encoded frames.
 
-Nothing is held for longer than a frame: driver, mattes and engine are streams that run in step.
+Nothing is held for longer than a few frames: driver, mattes and engines are streams that run in step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.ahead import ahead
+from pipeline.casting import Part, kept_of, parts_of
 from pipeline.character import Character
-from pipeline.engines.base import Engine, Rgba, Scene
+from pipeline.depth import Depth
+from pipeline.engines.base import Engine, Rgba
+from pipeline.engines.puppet.draw import over as lay_on
 from pipeline.errors import EngineError
 from pipeline.ffmpeg import VideoWriter, read_frames
-from pipeline.perception.mattes import found_mattes, mattes
-from pipeline.perception.tracks import Joint, Person, Tracks
+from pipeline.perception.mattes import Matte, mattes_of
+from pipeline.perception.tracks import Person, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Item, Progress, Report, Request
+from pipeline.scene import scene_of
 from pipeline.spec import Background, Span
 
 Frame = NDArray[np.uint8]
+#: A frame's background, and the mattes of the people in it who keep their own looks.
+Stage = tuple[Frame, tuple[Matte, ...]]
 
 #: Progress is told every so many frames.
 _TELL_EVERY = 8
-#: Mattes looked at to find what stands in front of the driver.
-_LOOKED_AT = 90
+_NOBODY = np.zeros((0, 0), np.uint8)
 
 
 def render_segment(
@@ -35,7 +41,7 @@ def render_segment(
     span: Span,
     tracks: Tracks,
     plate: Plate,
-    character: Character,
+    characters: Mapping[int, Character],
     engine: Engine,
     report: Report,
 ) -> Item:
@@ -55,34 +61,104 @@ def render_segment(
             stack.enter_context(VideoWriter(path, video.width, video.height, video.rate))
             for path in files.values()
         ]
-        drawn = _drawn(request, span, tracks, plate, character, engine)
-        scenes = _backgrounds(request, span, tracks, plate)
-        for number in range(len(span)):
-            performer = next(drawn)
-            picture = over(next(scenes), performer, linear=len(writers) == 1)
+        pictures = stack.enter_context(closing(composed(request, span, tracks, plate, characters, engine)))
+        for number, (picture, performer) in enumerate(pictures, 1):
             for writer, frame in zip(writers, (picture, _gray(performer)), strict=False):
                 writer.write(frame)
-            if (number + 1) % _TELL_EVERY == 0 or number + 1 == len(span):
-                report(Progress(number + 1, len(span)))
-        if next(drawn, None) is not None:
-            raise EngineError(f"{engine.id} gave more than {len(span)} frames.")
+            if number % _TELL_EVERY == 0 or number == len(span):
+                report(Progress(number, len(span)))
     item = Item(span.index, {key: str(path) for key, path in files.items()})
     report(item)
     return item
 
 
+def composed(
+    request: Request,
+    span: Span,
+    tracks: Tracks,
+    plate: Plate,
+    characters: Mapping[int, Character],
+    engine: Engine,
+) -> Generator[tuple[Frame, Rgba], None, None]:
+    """Each frame of ``span`` as it goes to the encoder, and what of it is characters."""
+    company = _Company(request, tracks)
+    linear = request.spec.background is not Background.TRANSPARENT
+    with ExitStack() as stack:
+        drawn = [
+            stack.enter_context(
+                closing(ahead(_drawn(request, span, tracks, plate, part, characters[part.character], engine)))
+            )
+            for part in company.parts
+        ]
+        stages = stack.enter_context(closing(ahead(_backgrounds(request, span, tracks, plate, company))))
+        for number in range(span.start, span.stop):
+            performers = [next(each) for each in drawn]
+            scene, kept = next(stages)
+            performer = company.together(performers, kept, number)
+            yield over(scene, performer, linear=linear), performer
+        if any(next(each, None) is not None for each in drawn):
+            raise EngineError(f"{engine.id} gave more than {len(span)} frames.")
+
+
+class _Company:
+    """Who plays and who is kept, and who of them stands in front of whom."""
+
+    def __init__(self, request: Request, tracks: Tracks) -> None:
+        assert request.video is not None
+        self.parts: Sequence[Part] = parts_of(request.spec, tracks)
+        # Before one colour nobody but the characters is shown.
+        original = request.spec.background is Background.ORIGINAL
+        self.kept: Sequence[Person] = kept_of(request.spec, tracks) if original else ()
+        self.played = [part.person for part in self.parts]
+        self._depth = Depth([*self.played, *self.kept], tracks.cuts, float(request.video.rate))
+
+    def together(self, performers: Sequence[Rgba], kept: Sequence[Matte], frame: int) -> Rgba:
+        """All performers of a frame on each other, hidden where somebody stands in front of them."""
+        hidden = [
+            _hidden(performer, self._in_front(person, kept, frame))
+            for performer, person in zip(performers, self.played, strict=True)
+        ]
+        if len(hidden) == 1:
+            return hidden[0]
+        together = np.zeros_like(hidden[0])
+        for person in self._depth.rearmost_first(self.played, frame):
+            lay_on(together, hidden[self.played.index(person)])
+        return together
+
+    def _in_front(self, person: Person, kept: Sequence[Matte], frame: int) -> Matte:
+        """The mattes of those who are kept and stand in front of ``person``."""
+        front = _NOBODY
+        for other, matte in zip(self.kept, kept, strict=True):
+            if other.present[frame] and self._depth.in_front(other, person, frame):
+                front = matte if front is _NOBODY else np.asarray(cv2.max(front, matte), np.uint8)
+        return front
+
+
+def _hidden(performer: Rgba, front: Matte) -> Rgba:
+    """``performer`` without what ``front`` (uint8 (h, w), of any size) covers."""
+    if not front.any():
+        return performer
+    height, width = performer.shape[:2]
+    full = cv2.resize(front, (width, height), interpolation=cv2.INTER_LINEAR)
+    keep = cv2.bitwise_not(cv2.merge([full] * 4))
+    return np.asarray(cv2.multiply(performer, keep, scale=1 / 255), np.uint8)
+
+
 def _drawn(
-    request: Request, span: Span, tracks: Tracks, plate: Plate, character: Character, engine: Engine
+    request: Request,
+    span: Span,
+    tracks: Tracks,
+    plate: Plate,
+    part: Part,
+    character: Character,
+    engine: Engine,
 ) -> Iterator[Rgba]:
-    """The engine's frames, each checked; ``EngineError`` where one is missing or wrong."""
+    """The engine's frames of one part, each checked; ``EngineError`` where one is missing or wrong."""
     assert request.video is not None
     size = (request.video.width, request.video.height)
-    if not tracks.people:
-        yield from (np.zeros((size[1], size[0], 4), np.uint8) for _ in range(len(span)))
-        return
-    scene = scene_of(request, span, tracks, plate)
+    scene = scene_of(request, span, tracks, part.person, plate)
     count = 0
-    for frame in engine.perform(character, tracks.people[0], span, scene):
+    for frame in engine.perform(character, part.person, span, scene):
         yield _checked(frame, size, engine)
         count += 1
     if count < len(span):
@@ -100,21 +176,31 @@ def _checked(frame: NDArray[np.generic], size: tuple[int, int], engine: Engine) 
     return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
-def _backgrounds(request: Request, span: Span, tracks: Tracks, plate: Plate) -> Iterator[Frame]:
-    """What stands behind the character, frame by frame; every frame is the caller's own."""
+def _backgrounds(
+    request: Request, span: Span, tracks: Tracks, plate: Plate, company: _Company
+) -> Iterator[Stage]:
+    """What stands behind the characters, frame by frame; every frame is the caller's own."""
     video = request.video
     assert video is not None
     spec = request.spec
     if spec.background is not Background.ORIGINAL:
         color = spec.bg_color if spec.background is Background.SOLID else (0, 0, 0)
         for _ in range(len(span)):
-            yield np.full((video.height, video.width, 3), color, np.uint8)
+            yield np.full((video.height, video.width, 3), color, np.uint8), ()
         return
     frames = read_frames(request.inputs["video"], video, span)
-    for number, (frame, matte) in enumerate(
-        zip(frames, mattes(request, span, tracks), strict=True), span.start
-    ):
-        yield plate.clean(number, frame, matte)
+    people = [*company.played, *company.kept]
+    mattes = mattes_of(request, span, tracks, people)
+    for number, (frame, each) in enumerate(zip(frames, mattes, strict=True), span.start):
+        gone, kept = each[: len(company.played)], each[len(company.played) :]
+        yield plate.clean(number, frame, _union(gone), _union(kept) if kept else None), kept
+
+
+def _union(mattes: Sequence[Matte]) -> Matte:
+    whole = mattes[0]
+    for matte in mattes[1:]:
+        whole = np.asarray(cv2.max(whole, matte), np.uint8)
+    return whole
 
 
 _LINEAR = np.asarray((np.arange(256) / 255) ** 2.2, np.float32)
@@ -149,65 +235,3 @@ def over(scene: Frame, performer: Rgba, *, linear: bool = True) -> Frame:
 def _gray(performer: Rgba) -> Frame:
     """The mask as the video that goes with a transparent background: white is the character."""
     return np.asarray(cv2.merge([cv2.extractChannel(performer, 3)] * 3), np.uint8)
-
-
-def scene_of(request: Request, span: Span, tracks: Tracks, plate: Plate) -> Scene:
-    """What the engine may know of the place; the same for all segments of a shot."""
-    video = request.video
-    assert video is not None
-    start = max([0, *(cut for cut in tracks.cuts if cut <= span.start)])
-    original = request.spec.background is Background.ORIGINAL
-    return Scene(
-        size=(video.width, video.height),
-        rate=float(video.rate),
-        cuts=tracks.cuts,
-        ledge=_ledge(request, start, tracks) if original else None,
-        light=_light(plate.frame(start)) if original else None,
-        shadows=original,
-    )
-
-
-def _light(plate: Frame) -> tuple[float, float, float]:
-    """Mean linear colour of a background, 0-1."""
-    small = cv2.resize(plate, (64, 36), interpolation=cv2.INTER_AREA)
-    red, green, blue = (float(v) for v in _LINEAR[small].mean(axis=(0, 1)))
-    return red, green, blue
-
-
-def _ledge(request: Request, start: int, tracks: Tracks) -> float | None:
-    """The row below which something in front of the driver hides them in the shot that begins at ``start``.
-
-    Where the body ends well above the frame's lower edge, always at about the same row, and no feet
-    are seen, something stands before it.
-    """
-    video = request.video
-    assert video is not None
-    stop = min([video.frames, start + _LOOKED_AT, *(cut for cut in tracks.cuts if cut > start)])
-    person = tracks.people[0]
-    feet = person.joints[start:stop, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 3]
-    if np.nanmean(np.where(np.isfinite(feet), feet, 0)) > 0.3:
-        return None
-    rows = [
-        row
-        for number, (matte, _) in enumerate(found_mattes(request, Span(0, start, stop), tracks), start)
-        if (row := _lowest(matte, person, number, video.width)) is not None
-    ]
-    if not rows:
-        return None
-    scale = video.height / tracks.matte_size[1]
-    lowest, spread = float(np.percentile(rows, 80)) + 1, float(np.std(rows))
-    if lowest > 0.97 * tracks.matte_size[1] or spread > 0.03 * tracks.matte_size[1]:
-        return None
-    return lowest * scale
-
-
-def _lowest(matte: Frame, person: Person, number: int, width: int) -> int | None:
-    """The lowest row of the trunk in a matte; None where there is none."""
-    if not person.present[number]:
-        return None
-    scale = matte.shape[1] / width
-    shoulders = person.joints[number, [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER], 0] * scale
-    middle, half = float(shoulders.mean()), max(2.0, 0.3 * float(abs(shoulders[0] - shoulders[1])))
-    columns = matte[:, max(0, int(middle - half)) : max(0, int(middle + half)) + 1] > 127
-    found = np.flatnonzero(columns.any(axis=1))
-    return int(found[-1]) if len(found) else None

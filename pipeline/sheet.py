@@ -46,11 +46,11 @@ def make_sheet(
     """
     with tempfile.TemporaryDirectory(prefix="sheet-") as folder:
         files: dict[str, Path] = {}
-        wanted = None if rendered else picture
+        wanted = [picture] if picture and not rendered else []
         for _, made, _ in stages_of(wanted, video, RenderSpec(model), Path(folder)):
             files |= made
         rows = _rows(video, files, rendered or files.get("output"))
-        _draw(rows, output)
+        draw_rows(rows, output)
 
 
 def _rows(video: Path, files: dict[str, Path], rendered: Path | None) -> dict[str, list[Frame]]:
@@ -124,7 +124,8 @@ def _resized(picture: Frame, size: tuple[int, int]) -> Frame:
     return np.asarray(small.reshape(size[1], size[0], *picture.shape[2:]), np.uint8)
 
 
-def _draw(rows: dict[str, list[Frame]], output: Path) -> None:
+def draw_rows(rows: dict[str, list[Frame]], output: Path) -> None:
+    """Write a PNG of named rows of pictures, all of one size and equally many in each row."""
     import torch
     from PIL import Image, ImageDraw, ImageFont
     from torchvision.utils import make_grid
@@ -134,7 +135,11 @@ def _draw(rows: dict[str, list[Frame]], output: Path) -> None:
         for frames in rows.values()
         for frame in frames
     ]
-    grid = make_grid(cells, nrow=_COLUMNS, padding=_GAP, pad_value=_PAPER).permute(1, 2, 0).numpy()
+    grid = (
+        make_grid(cells, nrow=len(next(iter(rows.values()))), padding=_GAP, pad_value=_PAPER)
+        .permute(1, 2, 0)
+        .numpy()
+    )
     sheet = Image.new("RGB", (grid.shape[1] + _STRIP, grid.shape[0]), (_PAPER, _PAPER, _PAPER))
     sheet.paste(Image.fromarray(grid), (_STRIP, 0))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)

@@ -6,7 +6,7 @@ A request names its inputs and an empty folder; what a stage writes there, with 
 
 from __future__ import annotations
 
-from pipeline.errors import EngineError, OutOfMemory
+from pipeline.errors import EngineError, OutOfMemory, WrongModel
 from pipeline.protocol import Done, Item, Progress, Report, Request
 from pipeline.spec import ENGINES, PERCEPTION_VERSION, PLAN_VERSION, Stage
 from pipeline.units import numbered
@@ -73,6 +73,7 @@ def _plate(request: Request, report: Report) -> Done:
 
 
 def _segment(request: Request, report: Report) -> Done:
+    from pipeline.casting import parts_of
     from pipeline.character import Character
     from pipeline.compositing import render_segment
     from pipeline.engines.registry import engine_for
@@ -84,7 +85,13 @@ def _segment(request: Request, report: Report) -> Done:
     fix_threads()
     tracks = Tracks.load(request.inputs["tracks"])
     plate = Plate.load(request.inputs["plate"])
-    character = Character.load(request.inputs["character"])
+    if tracks.model is not request.spec.model:
+        raise WrongModel(f"The scene was prepared for {tracks.model}, not for {request.spec.model}.")
+    parts = parts_of(request.spec, tracks)
+    characters = {
+        number: Character.load(request.inputs[numbered("character", number)])
+        for number in sorted({part.character for part in parts})
+    }
     total, done = sum(len(span) for span in request.spans), 0
     for span in request.spans:
 
@@ -92,7 +99,7 @@ def _segment(request: Request, report: Report) -> Done:
             # A segment counts its own frames; the request counts all of them.
             report(Progress(before + event.done, total) if isinstance(event, Progress) else event)
 
-        render_segment(request, span, tracks, plate, character, engine, forward)
+        render_segment(request, span, tracks, plate, characters, engine, forward)
         done += len(span)
     return Done()
 

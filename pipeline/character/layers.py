@@ -171,7 +171,7 @@ def _thickness(own: Mask, body: Body) -> float:
     """Half the part's usual thickness, in pixels, within what bodies and sleeves have."""
     inner = cv2.distanceTransform(np.asarray(np.pad(own, 1), np.uint8), cv2.DIST_L2, 5)
     ridge = inner[inner > 0.6 * inner.max()] if own.any() else np.zeros(1)
-    return float(np.clip(np.median(ridge), 0.08 * body.unit, 0.2 * body.unit))
+    return float(np.clip(np.median(ridge), 0.08 * body.unit, 0.3 * body.unit))
 
 
 def _closed(mask: Mask, radius: float) -> Mask:
@@ -240,14 +240,18 @@ def continue_below(
     # Detectors fade towards the picture's edge: a body that leaves through it does not.
     fade = max(2, round(0.02 * height))
     alpha[-fade:] = np.maximum(alpha[-fade:], alpha[-fade - 1])
-    outline = np.where(_trunk_columns(alpha[-1], points, unit), alpha[-1], 0)
+    outline = np.where(_trunk_columns(alpha[-1], points, unit, height), alpha[-1], 0)
     longer = np.vstack([alpha, np.repeat(outline[None], more, axis=0)])
     return np.vstack([rgb, drawn]), np.asarray(longer, np.float32)
 
 
-def _trunk_columns(last: Floats, points: Floats, unit: float) -> Mask:
-    """Of the columns in which the body leaves the picture, the run under the trunk."""
+def _trunk_columns(last: Floats, points: Floats, unit: float, height: int) -> Mask:
+    """Of the columns in which the body leaves the picture, the run under the trunk, without the arms'."""
     solid = np.asarray(last > 0.3)
+    for point in (*ARM[1:], *(p + SIDE for p in ARM[1:])):
+        x, y = points[point, :2]
+        if y > height - 0.35 * unit and abs(x - points[Point.NECK, 0]) > 0.6 * unit:
+            solid[max(0, int(x - 0.3 * unit)) : max(0, int(x + 0.3 * unit))] = False
     middle = float((points[Point.NECK, 0] + points[Point.PELVIS, 0]) / 2)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], solid, [False]]).astype(np.int8)))
     keep = np.zeros(len(last), bool)

@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.character.cutout import pure_colors, tighten
+from pipeline.character.cutout import pure_colors
 from pipeline.character.layers import build_layers, continue_below
+from pipeline.character.matting import cut_out
 from pipeline.character.model import Character
+from pipeline.character.paper import figure_on_paper
 from pipeline.character.parts import label_parts, survey
 from pipeline.character.picture import read_picture
+from pipeline.character.silhouette import joints_of_silhouette
 from pipeline.character.skeleton import Floats, Point, body_unit, facing, mirrored, points_of
 from pipeline.errors import NoCharacter
 from pipeline.perception.tracks import BONES, Joint
@@ -43,21 +46,37 @@ def make_character(picture: Path) -> Character:
     ``UnsupportedFormat``, ``Unreadable`` or ``OutOfLimits`` where there is no picture to look at.
     """
     rgb, given = read_picture(picture)
-    # Behind alpha there may be anything: nothing must be found there.
-    shown = rgb if given is None else _over_gray(rgb, given)
-    found = _look(shown)
+    cut = None if given is None else np.asarray(given, np.float32) / 255
+    found = _person(rgb, cut) or _drawing(rgb, cut)
     if found is None:
         raise NoCharacter("No character was found in the picture.")
-    again = _look(np.ascontiguousarray(shown[:, ::-1]))
-    joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
-    joints = mirrored(joints) if float(facing(joints)) < 0 else joints
-    alpha = tighten(found.mask) if given is None else np.asarray(given, np.float32) / 255
+    alpha, joints = found
     alpha = _on_skeleton(alpha, joints)
     if not (alpha > 0.5).any():
         raise NoCharacter("No character was found in the picture.")
     rgb, alpha, joints = _cropped(rgb, alpha, joints)
-    colors = pure_colors(rgb, alpha, found=given is None)
+    colors = pure_colors(rgb, alpha)
     return _assemble(colors, alpha, joints)
+
+
+def _person(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:
+    """Alpha and joints of somebody whom the detector of people sees."""
+    # Behind alpha there may be anything: nothing must be found there.
+    shown = rgb if given is None else _over_gray(rgb, given)
+    found = _look(shown)
+    if found is None:
+        return None
+    again = _look(np.ascontiguousarray(shown[:, ::-1]))
+    joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
+    joints = mirrored(joints) if float(facing(joints)) < 0 else joints
+    return cut_out(rgb, found.mask, joints) if given is None else given, joints
+
+
+def _drawing(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:
+    """Alpha and joints of a figure that only its outline shows."""
+    alpha = figure_on_paper(rgb) if given is None else given
+    joints = None if alpha is None else joints_of_silhouette(alpha)
+    return None if alpha is None or joints is None else (alpha, joints)
 
 
 def _look(rgb: NDArray[np.uint8]) -> Found | None:
@@ -75,7 +94,9 @@ def _look(rgb: NDArray[np.uint8]) -> Found | None:
         border = [float(v) for v in np.median(rgb[0], axis=0)]
         wide = cv2.copyMakeBorder(rgb, 0, 0, edge, edge, cv2.BORDER_CONSTANT, value=border)
         found = find_person(np.asarray(wide, np.uint8))
-        if found is None or _neck(found.joints) < _NECK:
+        if found is None:
+            break  # it has looked with air on all sides itself
+        if _neck(found.joints) < _NECK:
             continue
         joints = found.joints.copy()
         joints[:, 0] -= edge
@@ -130,11 +151,19 @@ def _assemble(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Characte
     parts = label_parts(rgb, alpha, body, joints)
     if "torso" not in parts or "head" not in parts:
         raise NoCharacter("The character's head and body cannot be told apart.")
-    return Character((width, height), joints, build_layers(rgb, alpha, parts, body), cut)
+    layers = build_layers(rgb, alpha, parts, body)
+    return Character((width, height), joints, layers, cut, _face(rgb, alpha, joints))
 
 
-def _over_gray(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    share = np.asarray(alpha, np.float32)[..., None] / 255
+def _face(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Floats | None:
+    """The mesh (468, 2) of the character's face, or None."""
+    from pipeline.perception.face import find_still
+
+    return find_still(_over_gray(rgb, np.asarray(np.rint(255 * alpha), np.uint8)), joints)
+
+
+def _over_gray(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
+    share = alpha[..., None]
     return np.asarray(np.rint(rgb * share + 150 * (1 - share)), np.uint8)
 
 

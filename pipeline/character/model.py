@@ -51,6 +51,8 @@ class Character:
     layers: tuple[Layer, ...]
     #: The row at which the picture cuts the body off; None where the whole body is there.
     cut: int | None
+    #: float32 (468, 2): mediapipe's face mesh; None where no face is found that a face's acting would fit.
+    face: NDArray[np.float32] | None = None
 
     @property
     def has_arms(self) -> tuple[bool, bool]:
@@ -72,6 +74,7 @@ class Character:
                 cut=np.array(-1 if self.cut is None else self.cut, np.int64),
                 names=np.array([layer.name for layer in self.layers], "U32"),
                 places=np.array([(layer.left, layer.top) for layer in self.layers], np.int64),
+                **({} if self.face is None else {"face": self.face}),
                 **{f"layer_{i}": layer.rgba for i, layer in enumerate(self.layers)},
             )
 
@@ -86,6 +89,7 @@ class Character:
                 )
                 width, height = (int(side) for side in data["size"])
                 cut = int(data["cut"])
-                return cls((width, height), data["joints"], layers, None if cut < 0 else cut)
+                joints, face = data["joints"], data.get("face")
+                return cls((width, height), joints, layers, None if cut < 0 else cut, face)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise EngineError(f"{path.name} is not a character: {error}") from error

@@ -52,7 +52,10 @@ class Body:
 
 
 def survey(points: Floats, alpha: Floats) -> Body:
-    """Which limbs ``alpha`` shows well enough to be moved on their own."""
+    """Which limbs ``alpha`` shows well enough to be moved on their own.
+
+    A body that goes on past the picture does so where ``alpha`` touches its edge.
+    """
     height, width = alpha.shape
     solid = cv2.dilate(np.asarray(alpha > _SURE, np.uint8), np.ones((9, 9), np.uint8))
 
@@ -69,8 +72,8 @@ def survey(points: Floats, alpha: Floats) -> Body:
 
     def clear(point: int) -> bool:
         # An arm that the picture's edge cuts off has its wrist guessed there: a stump is no forearm.
-        x, y = points[point, :2]
-        return bool(min(x, y, width - 1 - x, height - 1 - y) > 0.15 * body_unit(points))
+        near = capsule(alpha.shape, points[point], points[point], 0.15 * body_unit(points)) & (alpha > _SURE)
+        return not bool(near[0].any() or near[-1].any() or near[:, 0].any() or near[:, -1].any())
 
     arms = tuple(seen(ARM[0] + s, 0.4) and seen(ARM[1] + s, 0.3) and aside(ARM[1] + s) for s in (0, SIDE))
     forearms = tuple(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg import GrayWriter, read_gray
+from pipeline.perception.bodies import outline
 from pipeline.perception.join import GAP_SECONDS
 from pipeline.perception.tracks import Person, Tracks
 from pipeline.protocol import Request
@@ -92,8 +93,9 @@ def mattes_of(
     """The matte of each of ``people`` in every frame of ``span``; where tracks bridge a gap, so do mattes.
 
     A frame in which the detector missed a person who is there gets what the nearest mattes on both
-    sides cover: empty, it would show the driver beside the character, and in the plate. It is the
-    same in whatever span it is read.
+    sides cover: empty, it would show the driver beside the character, and in the plate. Where those
+    are too far away (somebody is behind another), the body is drawn from its joints, and taken out of
+    mattes that were drawn over it. It is the same in whatever span it is read.
     """
     video = request.video
     assert video is not None
@@ -106,14 +108,36 @@ def mattes_of(
     before, after = reach - (span.start - start), reach - (stop - span.stop)
     stream = chain(repeat(nobody, before), own, repeat(nobody, after))
     window = deque(islice(stream, 2 * reach), 2 * reach + 1)
+    bodies = _Bodies(tracks, video.width)
     for number, last in enumerate(stream, span.start):
         window.append(last)
-        yield tuple(
-            _bridged([each[index] for each in window], reach)
-            if person.present[number] and not window[reach][index].any()
-            else window[reach][index]
-            for index, person in enumerate(people)
-        )
+        here = list(window[reach])
+        for index, person in enumerate(people):
+            if not person.present[number] or here[index].any():
+                continue
+            bridged = _bridged([each[index] for each in window], reach)
+            if bridged is None:
+                bridged = bodies.behind(person, number)
+                here = [np.where(bridged > 0, np.uint8(0), matte) for matte in here]
+            here[index] = bridged
+        yield tuple(here)
+
+
+class _Bodies:
+    """Draws people's outlines from their joints."""
+
+    def __init__(self, tracks: Tracks, width: int) -> None:
+        self._tracks = tracks
+        self._scale = np.array([tracks.matte_size[0] / width] * 3 + [1], np.float32)
+
+    def behind(self, person: Person, number: int) -> Matte:
+        """What can be seen of somebody who was not found since they are behind the others."""
+        size = self._tracks.matte_size[::-1]
+        body = outline(person.joints[number] * self._scale, size)
+        for other in self._tracks.people:
+            if other.id != person.id and other.present[number]:
+                body[outline(other.joints[number] * self._scale, size) > 0] = 0
+        return body
 
 
 def _of(person: Person, found: Found, number: int) -> Matte:
@@ -122,8 +146,8 @@ def _of(person: Person, found: Found, number: int) -> Matte:
     return np.where(slots == slot, matte, np.uint8(0)) if slot >= 0 else np.zeros_like(matte)
 
 
-def _bridged(window: Sequence[Matte], middle: int) -> Matte:
-    """What the nearest mattes before and after the middle of ``window`` cover."""
+def _bridged(window: Sequence[Matte], middle: int) -> Matte | None:
+    """What the nearest mattes before and after the middle of ``window`` cover; None where one is missing."""
     sides = reversed(window[:middle]), window[middle + 1 :]
-    before, after = (next((side for side in near if side.any()), window[middle]) for near in sides)
-    return np.asarray(cv2.max(before, after), np.uint8)
+    before, after = (next((side for side in near if side.any()), None) for near in sides)
+    return None if before is None or after is None else np.asarray(cv2.max(before, after), np.uint8)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Raw findings in ``n`` frames from frame ``start`` on."""
+    """Raw findings in ``n`` frames from frame ``start`` on, of ``s`` slots: finds of somebody."""
 
     start: int
-    #: float32 (n, 33, 4) as in ``tracks.Person``; NaN where nobody was found.
+    #: bool (n,): frames in which people were looked for; who they are between, the join works out.
+    looked: NDArray[np.bool_]
+    #: float32 (s, n, 33, 4) as in ``tracks.Person``; NaN where this slot was not seen.
     joints: NDArray[np.float32]
+    #: float32 (s, 12, 4): each slot's ``looks.mean_look``.
+    looks: NDArray[np.float32]
+    #: float32 (s, n, 10) and (s, n, 2, 21, 2) as in ``tracks.Person``; of no slots where nobody looked.
+    face: NDArray[np.float32]
+    hands: NDArray[np.float32]
     #: int64: frames of the video that may begin a shot.
     cuts: NDArray[np.int64]
     #: float64 (n, 3, 3): from each frame's pixels (of the matte's size) to those of frame
@@ -26,20 +34,13 @@ class Piece:
     light: NDArray[np.uint8]
 
     def save(self, path: Path) -> None:
+        arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                start=np.int64(self.start),
-                joints=self.joints,
-                cuts=self.cuts,
-                camera=self.camera,
-                matte_size=np.array(self.matte_size, np.int64),
-                light=self.light,
-            )
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Piece:
         with np.load(path, allow_pickle=False) as data:
-            width, height = (int(side) for side in data["matte_size"])
-            size = width, height
-            return cls(int(data["start"]), data["joints"], data["cuts"], data["camera"], size, data["light"])
+            arrays = {field.name: data[field.name] for field in fields(cls)}
+        width, height = (int(side) for side in arrays.pop("matte_size"))
+        return cls(start=int(arrays.pop("start")), matte_size=(width, height), **arrays)

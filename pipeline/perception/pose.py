@@ -13,33 +13,24 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.base import Pose
+
 #: What mediapipe and TensorFlow Lite say on stderr when all is well.
 _CHATTER = re.compile(
     rb"XNNPACK delegate|absl::InitializeLog|inference_feedback_manager|landmark_projection_calculator"
 )
 
-_DARK = np.zeros((64, 64, 3), np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """One person as the detector sees it in one picture."""
-
-    #: float32 (33, 4): x, y, z in pixels (a smaller z is nearer), visibility 0-1.
-    joints: NDArray[np.float32]
-    #: float32 (H, W), 0-1: how much of each pixel is the person.
-    mask: NDArray[np.float32]
+DARK = np.zeros((64, 64, 3), np.uint8)
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Drop mediapipe's greetings from stderr and pass everything else on.
 
     They come from C++ and go past ``sys.stderr``, so the descriptor itself is held for the moment.
@@ -77,7 +68,7 @@ class PoseDetector:
         """The person in ``rgb`` (uint8 (H, W, 3)), or None."""
         if self._graph is not None:
             return self._process(rgb)
-        with _without_chatter():  # the graph's threads greet until its first frame is through
+        with without_chatter():  # the graph's threads greet until its first frame is through
             self._graph = self._load()
             return self._process(rgb)
 
@@ -87,7 +78,7 @@ class PoseDetector:
         The graph knows nothing of the past but where to look next, and loses that over a dark frame.
         Starting it again would do the same, but costs a tenth of a second and some memory every time.
         """
-        if self._graph is not None and self._process(_DARK) is not None:
+        if self._graph is not None and self._process(DARK) is not None:
             self.close()
 
     def close(self) -> None:

@@ -57,6 +57,32 @@ CHARACTER = Look(
     freckles=True,
     eyes=1.22,
 )
+#: Who comes along, and who is to move like them.
+FRIEND = Look(
+    skin=(238, 192, 160),
+    hair=(112, 74, 44),
+    iris=(62, 92, 140),
+    shirt=(64, 142, 106),
+    stripe=(222, 236, 214),
+    trousers=(94, 78, 70),
+    cuff=(150, 130, 116),
+    shoes=(48, 50, 62),
+    hairstyle="curls",
+    sleeves=1.7,
+)
+HERO = Look(
+    skin=(214, 158, 118),
+    hair=(58, 50, 92),
+    iris=(70, 60, 120),
+    shirt=(112, 84, 176),
+    stripe=(246, 214, 96),
+    trousers=(60, 72, 96),
+    cuff=(120, 140, 176),
+    shoes=(240, 196, 70),
+    hairstyle="curls",
+    sleeves=0.7,
+    eyes=1.2,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,16 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.ffmpeg import GrayWriter, VideoWriter, lay_samples
-from pipeline.samples.backdrop import park, room
-from pipeline.samples.figure import draw, place
+from pipeline.samples.actor import CHARACTER_BODY, Actor, Figure
+from pipeline.samples.backdrop import park
 from pipeline.samples.looks import CHARACTER, DANCER, Look, Mood
 from pipeline.samples.music import SAMPLE_RATE, music
-from pipeline.samples.paint import Canvas, Oval
-from pipeline.samples.pose import JOINTS, Body, dance, skeleton, stand
+from pipeline.samples.paint import Canvas
+from pipeline.samples.play import Camera, Play
+from pipeline.samples.pose import JOINTS, Body, skeleton, stand
 
-#: The dancer's body; the character has a larger head, as characters do.
-DANCER_BODY = Body()
-CHARACTER_BODY = Body(head=0.112, neck=0.044)
+#: How high the usual character's crown is, in its own body heights.
+_USUAL_CROWN = float(skeleton(CHARACTER_BODY, stand())["crown"][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,12 @@ class Scene:
     @property
     def frames(self) -> int:
         return round(self.seconds * self.rate)
+
+    def play(self) -> Play:
+        """The scene as a play with one actor."""
+        actor = Actor(look=self.look, tall=self.tall, feet=self.feet)
+        size = self.width, self.height
+        return Play(*size, self.seconds, self.rate, (actor,), Camera(swing=self.swing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,93 +90,56 @@ def make(folder: Path) -> list[Path]:
 
 
 def make_character(
-    path: Path, *, width: int = 700, height: int = 1100, look: Look = CHARACTER, scenery: bool = False
+    path: Path,
+    *,
+    width: int = 700,
+    height: int = 1100,
+    look: Look = CHARACTER,
+    body: Body = CHARACTER_BODY,
+    scenery: bool = False,
+    waist: bool = False,
 ) -> NDArray[np.float32]:
-    """Draw a character's picture, with alpha or in a park; returns its joints, ``(33, 2)`` in pixels."""
+    """Draw a character's picture, with alpha or in a park; returns its joints, ``(33, 2)`` in pixels.
+
+    With ``waist`` the picture ends at half of the thighs.
+    """
     canvas = Canvas(width, height)
-    joints = skeleton(CHARACTER_BODY, stand())
-    scale = (0.76 if scenery else 0.845) * height
-    origin = (width / 2, (0.94 if scenery else 0.965) * height)
-    mood = Mood(eyes=1.0, mouth=0.55)
-    if not scenery:
-        draw(canvas, joints, CHARACTER_BODY, look, mood, origin, scale)
-        Image.fromarray(canvas.rgba()).save(path, optimize=True)
-    else:
-        _shadow(canvas, joints, origin, scale)
-        draw(canvas, joints, CHARACTER_BODY, look, mood, origin, scale)
-        Image.fromarray(canvas.over(park(width, height))).save(path, optimize=True)
-    at = place(joints, origin, scale)
-    return np.array([at[name] for name in JOINTS], np.float32)
+    joints = skeleton(body, stand())
+    tall = float(joints["crown"][1]) / _USUAL_CROWN
+    scale = (0.76 if scenery else 0.845) * height / tall
+    feet = (0.94 if scenery else 0.965) * height
+    if waist:
+        below = float(joints["left_hip"][1]) - 0.5 * body.thigh
+        scale *= _USUAL_CROWN / (float(joints["crown"][1]) - below)
+        feet = height + below * scale
+    figure = Figure(joints, body, look, Mood(eyes=1.0, mouth=0.55), (width / 2, feet), scale)
+    if scenery:
+        figure.shade(canvas)
+    figure.paint(canvas)
+    picture = canvas.over(park(width, height)) if scenery else canvas.rgba()
+    Image.fromarray(picture).save(path, optimize=True)
+    return figure.pixels().astype(np.float32)
 
 
 def make_driver(path: Path, scene: Scene, mask: Path | None = None) -> Truth:
     """Write the driving video ``path`` (and the person's mask as lossless video); returns the truth."""
-    wide = room(scene.width + 2 * _margin(scene), scene.height)
-    joints: list[list[tuple[float, float]]] = []
+    play = scene.play()
+    joints, background = [], None
     silent = path.with_name(f".{path.name}.silent.mp4") if scene.sound else path
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(silent, scene.width, scene.height, scene.rate, crf=scene.crf))
         masks = GrayWriter(mask, scene.width, scene.height, scene.rate) if mask else None
         if masks:
             stack.enter_context(masks)
-        for frame, matte, at in _frames(scene, wide):
-            video.write(frame)
+        for moment in play.moments(play.world()):
+            video.write(moment.picture)
             if masks:
-                masks.write(matte)
-            joints.append(at)
+                masks.write(moment.masks[0])
+            joints.append(moment.figures[0].pixels())
+            background = moment.background if background is None else background
     if scene.sound:
         lay_samples(silent, music(scene.seconds), SAMPLE_RATE, path)
         silent.unlink()
-    shifts = np.array([_shift(scene, index) for index in range(scene.frames)])
-    first = _margin(scene) + int(shifts[0])
-    background = np.ascontiguousarray(wide[:, first : first + scene.width])
-    return Truth(np.array(joints, np.float32), background, shifts - shifts[0])
-
-
-def _frames(
-    scene: Scene, wide: NDArray[np.uint8]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], list[tuple[float, float]]]]:
-    scale = scene.tall * scene.height
-    for index in range(scene.frames):
-        second = float(index / scene.rate)
-        shift = _shift(scene, index)
-        origin = (scene.feet[0] * scene.width - shift, scene.feet[1] * scene.height)
-        joints = skeleton(DANCER_BODY, dance(second))
-        floor, person = Canvas(scene.width, scene.height), Canvas(scene.width, scene.height)
-        _shadow(floor, joints, origin, scale)
-        draw(person, joints, DANCER_BODY, scene.look, _mood(second), origin, scale)
-        left = _margin(scene) + shift
-        frame = person.over(floor.over(wide[:, left : left + scene.width]))
-        at = place(joints, origin, scale)
-        matte = np.round(person.alpha * 255).astype(np.uint8)
-        yield frame, matte, [at[name] for name in JOINTS]
-
-
-def _margin(scene: Scene) -> int:
-    return int(np.ceil(scene.swing * scene.width))
-
-
-def _shift(scene: Scene, index: int) -> int:
-    """How far the camera has swung to the right, in whole pixels: the background stays exact."""
-    return round(scene.swing * scene.width * float(np.sin(index / scene.rate / 6 * 2 * np.pi)))
-
-
-def _mood(second: float) -> Mood:
-    """Blinks now and then, and sings along."""
-    blink = second % 2.7
-    eyes = abs(blink - 2.5) / 0.1 if abs(blink - 2.5) < 0.1 else 1.0
-    return Mood(eyes=eyes, mouth=0.45 + 0.35 * float(np.sin(second * 2 * np.pi)) ** 2)
-
-
-def _shadow(
-    canvas: Canvas, joints: dict[str, NDArray[np.float64]], origin: tuple[float, float], scale: float
-) -> None:
-    """Soft contact shadows: fainter under a lifted foot."""
-    for side in ("left", "right"):
-        x, y, _ = (joints[f"{side}_heel"] + joints[f"{side}_foot_index"]) / 2
-        lift = max(0.0, float(y) - 0.02)
-        spot = Oval((origin[0] + x * scale, origin[1] + 0.012 * scale), 0.058 * scale, 0.016 * scale)
-        canvas.fill(spot, (30, 18, 16), opacity=0.5 * float(np.exp(-lift * 14)), soft=0.022 * scale)
-    middle = (joints["left_hip"] + joints["right_hip"]) / 2
-    wide = Oval((origin[0] + middle[0] * scale, origin[1] + 0.012 * scale), 0.17 * scale, 0.026 * scale)
-    canvas.fill(wide, (30, 18, 16), opacity=0.22, soft=0.04 * scale)
+    assert background is not None
+    shifts = -play.views()[:, 0, 2].astype(np.int64)
+    return Truth(np.array(joints, np.float32), np.ascontiguousarray(background), shifts - shifts[0])

@@ -1,10 +1,11 @@
-"""``farm bench``: how fast, and in how much memory."""
+"""``farm bench``: how fast, in how much memory, and how good the picture is."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -12,6 +13,11 @@ import click
 from pipeline.spec import Model
 from renderfarm.cli.common import ROOT, as_json, emit, table
 from renderfarm.local.errors import StackError
+
+#: Real clips beside the checkout; they are no part of it.
+REAL = ROOT.parent / "shared" / "data"
+#: The start and the end of the table in README.md.
+MARKS = ("<!-- farm bench picture -->", "<!-- /farm bench picture -->")
 
 
 @click.group()
@@ -27,17 +33,66 @@ def bench() -> None:
 def demo(model: str, as_json: bool) -> None:
     """Time each stage of the sample's render."""
     samples = [str(ROOT / "samples" / name) for name in ("character.png", "driver.mp4")]
-    command = [sys.executable, "-m", "pipeline", "bench", *samples, "--model", model]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError("The measurement failed.", "The lines above say why.")
-    measured: dict[str, Any] = json.loads(done.stdout)
+    measured = _measured("bench", *samples, "--model", model)
 
     def show() -> None:
         rows = [{"what": name, "value": value} for name, value in _flat(measured)]
         table(("what", "value"), rows)
 
     emit(measured, as_json, show)
+
+
+@bench.command()
+@click.option("--full", is_flag=True, help="Whole dances, harder characters, every real clip.")
+@click.option("--seed", default=0, show_default=True, help="At which moments of the dance scenes begin.")
+@click.option("--model", "models", multiple=True, type=click.Choice([m.value for m in Model]))
+@click.option("--scene", "scenes", multiple=True, help="Only this scene; 'real' for the real clips.")
+@click.option("--sheets", type=click.Path(file_okay=False), help="A folder to draw contact sheets into.")
+@click.option("--readme", is_flag=True, help="Put the table into README.md.")
+@as_json
+def picture(
+    full: bool,
+    seed: int,
+    models: tuple[str, ...],
+    scenes: tuple[str, ...],
+    sheets: str | None,
+    readme: bool,
+    as_json: bool,
+) -> None:
+    """Measure the picture where the truth is known, and on real clips where they are at hand."""
+    options = [("--seed", str(seed)), *(("--model", name) for name in models)]
+    options += [("--scene", name) for name in scenes]
+    options += [("--sheets", sheets)] if sheets else []
+    options += [("--real", str(REAL))] if REAL.is_dir() else []
+    flags = ["--full"] if full else []
+    measured = _measured("quality", *flags, *(part for option in options for part in option))
+    rows = measured["table"]
+    if readme:
+        path = ROOT / "README.md"
+        path.write_text(with_table(path.read_text(), rows))
+    emit(measured, as_json, lambda: table(list(rows[0]) if rows else (), rows))
+
+
+def with_table(text: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """``text`` with ``rows`` as the table between its two marks; raises ``StackError`` without marks."""
+    before, opened, rest = text.partition(MARKS[0])
+    _, closed, after = rest.partition(MARKS[1])
+    if not opened or not closed:
+        raise StackError("README.md has no place for the table.", f"Write {MARKS[0]} and {MARKS[1]} there.")
+    columns = list(rows[0]) if rows else []
+    lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
+    drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{before}{opened}\n{drawn}\n{closed}{after}"
+
+
+def _measured(*arguments: str) -> dict[str, Any]:
+    """What a command of the pipeline prints, run in a process of its own: the CLI loads no heavy library."""
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError("The measurement failed.", "The lines above say why.")
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.character import Character, make_character
-from pipeline.character.picture import read_picture
-from pipeline.errors import EngineError, NoCharacter, OutOfLimits, Unreadable, UnsupportedFormat
+from pipeline.errors import EngineError, NoCharacter
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "character.png"
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -102,90 +99,6 @@ def test_a_face_alone_is_refused_and_not_taken_apart(tmp_path: Path) -> None:
     picture.crop((0, 0, picture.width, round(0.3 * picture.height))).save(tmp_path / "face.png")
     with pytest.raises(NoCharacter):
         make_character(tmp_path / "face.png")
-
-
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [
-        (b"", Unreadable),
-        (b"a text that calls itself a picture", UnsupportedFormat),
-        (b"GIF89a" + b"\x00" * 40, UnsupportedFormat),
-    ],
-)
-def test_what_is_no_picture_is_refused_with_its_code(
-    tmp_path: Path, content: bytes, error: type[Exception]
-) -> None:
-    path = tmp_path / "picture.png"
-    path.write_bytes(content)
-    with pytest.raises(error):
-        read_picture(path)
-
-
-def test_a_truncated_picture_is_unreadable(tmp_path: Path) -> None:
-    whole = SAMPLE.read_bytes()
-    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Unreadable):
-        read_picture(tmp_path / "half.png")
-
-
-def test_a_decompression_bomb_is_outside_the_limits(tmp_path: Path) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    rows = chunk(b"IDAT", zlib.compress(b"\x00" * 1000))
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows + chunk(b"IEND", b"")
-    (tmp_path / "bomb.png").write_bytes(bomb)
-    with pytest.raises(OutOfLimits):
-        read_picture(tmp_path / "bomb.png")
-
-
-def test_a_photo_is_turned_as_its_camera_says(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn right to view
-    Image.new("RGB", (80, 40), (200, 30, 30)).save(tmp_path / "turned.jpg", exif=exif)
-    rgb, alpha = read_picture(tmp_path / "turned.jpg")
-    assert rgb.shape == (80, 40, 3)
-    assert alpha is None
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "P", "L", "1", "I;16", "LA", "RGBA"])
-def test_every_kind_of_pixels_becomes_eight_bit_rgb(tmp_path: Path, mode: str) -> None:
-    if mode == "I;16":
-        picture = Image.fromarray(np.full((60, 60), 40000, np.uint16))
-    else:
-        picture = Image.new("RGB", (60, 60), (156, 156, 156)).convert(mode)
-    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
-    picture.save(path)
-    rgb, alpha = read_picture(path)
-    assert rgb.shape == (60, 60, 3)
-    assert rgb.dtype == np.uint8
-    assert alpha is None  # a channel that is solid everywhere cuts nothing out
-    assert abs(float(rgb.mean()) - 156) < 6 or mode == "1"
-
-
-def test_alpha_that_cuts_nobody_out_is_not_used(tmp_path: Path) -> None:
-    """A whole scene in which one colour is marked as transparent is still a whole scene."""
-    scene = SAMPLE.with_name("character_scene.png")
-    picture = Image.open(scene).convert("RGB").quantize(16)
-    pixels = np.asarray(picture)
-    sky = int(np.bincount(pixels[: pixels.shape[0] // 8].ravel()).argmax())
-    rows = np.asarray(pixels[4:-4, 4:-4] == sky)
-    assert rows.mean() > 0.02, "the colour is a good part of the picture"
-    # The frame of the picture is drawn in another colour: no edge stands free.
-    framed = np.full_like(pixels, (sky + 1) % 16)
-    framed[4:-4, 4:-4] = pixels[4:-4, 4:-4]
-    marked = Image.fromarray(framed, "P")
-    marked.putpalette(picture.getpalette() or [])
-    marked.save(tmp_path / "scene.png", transparency=sky)
-    assert read_picture(tmp_path / "scene.png")[1] is None
-    assert read_picture(SAMPLE)[1] is not None
-
-
-def test_a_large_picture_is_reduced_to_the_working_size(tmp_path: Path) -> None:
-    Image.new("RGB", (3000, 4000), (9, 9, 9)).save(tmp_path / "large.png")
-    rgb, _ = read_picture(tmp_path / "large.png")
-    assert rgb.shape == (1280, 960, 3)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real pictures are not here")

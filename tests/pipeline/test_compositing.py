@@ -55,7 +55,9 @@ def segment(tmp_path: Path, frames: list[np.ndarray], spec: RenderSpec) -> tuple
     # Backgrounds of one colour look at no plate and at no character.
     plate, character = cast(Plate, None), cast(Character, None)
     events: list[object] = []
-    item = render_segment(request, Span(3, 0, FRAMES), tracks, plate, character, Given(frames), events.append)
+    item = render_segment(
+        request, Span(3, 0, FRAMES), tracks, plate, {0: character}, Given(frames), events.append
+    )
     return item, events
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 from pipeline.ffmpeg import hdr, probe, read_frames
 from pipeline.ffmpeg.probe import inspect
 from pipeline.spec import Span
-from tests.pipeline.clips import Frame, ffmpeg, numbers, write_numbered
+from tests.pipeline.clips import Frame, ffmpeg
 
+SAMPLES = Path(__file__).parents[2] / "samples"
 _QUIET = "log-level=error"
 #: Four corners, so that every turn and mirror is another picture: red, green, blue, grey.
 COLORS = np.array([[[200, 40, 40], [40, 170, 60]], [[50, 60, 210], [128, 128, 128]]], np.uint8)
@@ -305,29 +307,40 @@ def moving(count: int = 24, width: int = 160, height: int = 96) -> list[Frame]:
     return frames
 
 
-def write_fields(path: Path, order: str, frames: list[Frame]) -> Path:
+def write_fields(path: Path, order: str, frames: list[Frame], rate: str = "30") -> Path:
     """Frames woven two by two into fields, ``order`` = tff or bff, as a camera would."""
     weave = "interleave_top" if order == "tff" else "interleave_bottom"
     vf = f"format=yuv420p,tinterlace={weave},setfield={order}"
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "160x96", "-r", "60", "-i", "pipe:0", "-vf", vf]
-    options = ["-r", "30", "-c:v", "libx264", "-crf", "5", "-flags", "+ilme+ildct", "-x264opts", f"{order}=1"]
+    raw = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        "160x96",
+        "-r",
+        str(2 * Fraction(rate)),
+        "-i",
+        "pipe:0",
+    ]
+    options = ["-vf", vf, "-c:v", "libx264", "-crf", "5", "-flags", "+ilme+ildct", "-x264opts", f"{order}=1"]
     ffmpeg(*raw, *options, path, data=b"".join(frame.tobytes() for frame in frames))
     return path
 
 
-@pytest.mark.parametrize("order", ["tff", "bff"])
-def test_interlaced_video_is_deinterlaced_one_frame_for_each(order: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("order", "rate"), [("tff", "25"), ("bff", "30000/1001"), ("tff", "30")])
+def test_interlaced_video_is_deinterlaced_one_frame_for_each(order: str, rate: str, tmp_path: Path) -> None:
     truth = moving()
-    path = write_fields(tmp_path / "fields.mp4", order, truth)
+    path = write_fields(tmp_path / "fields.mp4", order, truth, rate)
 
     info = probe(path)
     frames = list(read_frames(path, info))
 
     assert inspect(path).picture.fields == order
-    assert (info.rate, info.frames, len(frames)) == (30, 12, 12)
+    assert (info.rate, info.frames, len(frames)) == (Fraction(rate), 12, 12)
     ffmpeg("-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", tmp_path / "woven")
     woven = np.fromfile(tmp_path / "woven", np.uint8).reshape(-1, 96, 160, 3)
-    for number in range(1, 11):
+    for number in range(1, 12):  # the first has no frame before it that shows what stands still
         # The moment of a frame is that of its first field; what stands still keeps all its lines.
         now, later = truth[2 * number], truth[2 * number + 1]
         shown = frames[number]
@@ -350,12 +363,15 @@ def test_a_span_of_interlaced_video_holds_the_same_frames(tmp_path: Path) -> Non
         assert all((a == b).all() for a, b in zip(part, whole[start:stop], strict=True))
 
 
+FLAGGED = ["-flags", "+ilme+ildct", "-x264opts", "tff=1", "-c:v", "libx264", "-crf", "5"]
+
+
 def test_whole_frames_that_are_flagged_as_fields_stay_sharp(tmp_path: Path) -> None:
     truth = moving()
     path = tmp_path / "flagged.mp4"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "160x96", "-r", "30", "-i", "pipe:0"]
-    fields = ["-vf", "format=yuv420p,setfield=tff", "-flags", "+ilme+ildct", "-x264opts", "tff=1"]
-    ffmpeg(*raw, *fields, "-c:v", "libx264", "-crf", "5", path, data=b"".join(f.tobytes() for f in truth))
+    data = b"".join(frame.tobytes() for frame in truth)
+    ffmpeg(*raw, "-vf", "format=yuv420p,setfield=tff", *FLAGGED, path, data=data)
 
     info = probe(path)
     frames = list(read_frames(path, info))
@@ -365,10 +381,20 @@ def test_whole_frames_that_are_flagged_as_fields_stay_sharp(tmp_path: Path) -> N
     assert all(apart(a, b) < 2 for a, b in zip(frames, truth, strict=True))
 
 
-def test_fields_of_a_variable_rate_and_of_numbered_frames_are_counted(tmp_path: Path) -> None:
-    options = ["-vf", "setfield=bff", "-c:v", "libx264", "-flags", "+ilme+ildct", "-x264opts", "bff=1"]
-    path = write_numbered(tmp_path / "numbered.mp4", 20, *options, "-pix_fmt", "yuv420p")
-    assert numbers(read_frames(path, probe(path))) == list(range(20))
+def test_a_small_figure_that_moves_is_enough_to_tell_whole_frames_from_fields(tmp_path: Path) -> None:
+    whole, woven = tmp_path / "whole.mp4", tmp_path / "woven.mp4"
+    short = ["-t", "1", "-i", SAMPLES / "driver.mp4", "-an"]
+    ffmpeg(*short, "-vf", "scale=426:240,setfield=tff", *FLAGGED, whole)
+    ffmpeg(*short, "-vf", "scale=426:240,tinterlace=interleave_top,setfield=tff", *FLAGGED, woven)
+    assert inspect(whole).picture.fields is None
+    assert inspect(woven).picture.fields == "tff"
+
+
+def test_what_is_too_still_to_tell_is_taken_at_its_word(tmp_path: Path) -> None:
+    path = write(tmp_path / "still.mp4", quarters(), "-vf", "format=yuv420p,setfield=tff", *FLAGGED, count=12)
+    info = probe(path)
+    assert inspect(path).picture.fields == "tff"
+    assert info.frames == len(list(read_frames(path, info))) == 12
 
 
 # Determinism

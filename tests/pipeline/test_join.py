@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import NoPerson
 from pipeline.perception.join import join, join_pieces
+from pipeline.perception.looks import PLACES
 from pipeline.perception.pieces import Piece
 from pipeline.perception.tracks import JOINTS, Tracks
 from pipeline.protocol import Request
@@ -33,18 +34,49 @@ def standing(frames: int, x: float = 400.0, sure: float = 0.9) -> NDArray[np.flo
     return joints
 
 
-def piece(joints: NDArray[np.float32], start: int = 0, cuts: tuple[int, ...] = (), step: float = 0) -> Piece:
-    camera = np.tile(np.eye(3), (len(joints), 1, 1))
-    camera[:, 0, 2] = step * np.arange(1 if start else 0, len(joints) + (1 if start else 0))
-    light = np.zeros((len(joints), 9, 16, 4), np.uint8)
-    return Piece(start, joints, np.array(cuts, np.int64), camera, (853, 480), light)
+def piece(
+    *people: NDArray[np.float32],
+    start: int = 0,
+    cuts: tuple[int, ...] = (),
+    step: float = 0,
+    stride: int = 1,
+    colors: tuple[float, ...] = (),
+) -> Piece:
+    """What ``people`` leave in a piece; ``colors`` are their clothes', by default each their own."""
+    frames = len(people[0])
+    camera = np.tile(np.eye(3), (frames, 1, 1))
+    camera[:, 0, 2] = step * np.arange(1 if start else 0, frames + (1 if start else 0))
+    looked = np.arange(start, start + frames) % stride == 0
+    joints = np.stack(people)
+    joints[:, ~looked] = np.nan
+    looks = np.ones((len(people), PLACES, 4), np.float32)
+    looks[..., :3] = np.array(colors or 40 * np.arange(1, len(people) + 1))[:, None, None]
+    return Piece(
+        start=start,
+        looked=looked,
+        joints=joints,
+        looks=looks,
+        face=np.zeros((0, frames, 10), np.float32),
+        hands=np.zeros((0, frames, 2, 21, 2), np.float32),
+        cuts=np.array(cuts, np.int64),
+        camera=camera,
+        matte_size=(640, 360),
+        light=np.zeros((frames, 9, 16, 4), np.uint8),
+    )
+
+
+def walking(frames: int, start: float, stop: float) -> NDArray[np.float32]:
+    """Somebody who walks from x = ``start`` to x = ``stop``."""
+    joints = standing(frames, x=0)
+    joints[..., 0] += np.linspace(start, stop, frames)[:, None]
+    return joints
 
 
 def test_a_piece_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     made = piece(standing(4), start=9, cuts=(10,))
     made.save(tmp_path / "piece")
     back = Piece.load(tmp_path / "piece")
-    assert (back.start, back.matte_size, back.cuts.tolist()) == (9, (853, 480), [10])
+    assert (back.start, back.matte_size, back.cuts.tolist()) == (9, (640, 360), [10])
     np.testing.assert_array_equal(back.joints, made.joints)
 
 
@@ -96,7 +128,7 @@ def test_the_cameras_way_is_chained_over_pieces_in_the_frames_own_pixels() -> No
     parts = [piece(standing(40), step=2), piece(standing(50), start=40, step=2)]
     camera = join_pieces(parts, video()).camera
     assert camera is not None
-    np.testing.assert_allclose(camera[:, 0, 2], 2 * np.arange(90) * 1280 / 853)
+    np.testing.assert_allclose(camera[:, 0, 2], 2 * np.arange(90) * 1280 / 640)
 
 
 def test_a_camera_that_hardly_trembles_stands_still() -> None:
@@ -112,3 +144,62 @@ def test_the_stage_writes_tracks_and_tells_cuts_and_people(tmp_path: Path) -> No
     done = join(Request(Stage.JOIN, RenderSpec(), plan, tmp_path, files, video()), lambda _: None)
     tracks = Tracks.load(Path(done.files["tracks"]))
     assert done.facts == {"cuts": [45], "people": [tracks.people[0].id]}
+
+
+def test_two_people_are_two_and_the_larger_leads() -> None:
+    small, large = standing(FRAMES, x=300), standing(FRAMES, x=900)
+    small[..., 1] = 300 + small[..., 1] / 3
+    small[:, 11, 0], small[:, 12, 0] = 320, 280
+    tracks = join_pieces([piece(small, large)], video())
+    assert [float(person.joints[0, 0, 0]) for person in tracks.people] == [900, 300]
+    assert [person.slot[0] for person in tracks.people] == [1, 0]
+    assert len({person.id for person in tracks.people}) == 2
+
+
+def test_who_was_lost_behind_another_comes_out_as_who_they_were() -> None:
+    """The one who is hidden gets a new slot, and walks on while nobody sees them."""
+    front, behind = walking(FRAMES, 200, 1000), walking(FRAMES, 1000, 200)
+    before, after = behind.copy(), behind.copy()
+    before[40:], after[:52] = np.nan, np.nan
+    tracks = join_pieces([piece(front, before, after, colors=(40, 90, 92))], video())
+    assert len(tracks.people) == 2
+    hidden = next(person for person in tracks.people if person.slot[0] == 1)
+    assert hidden.present.all()
+    assert hidden.slot[[0, 45, 89]].tolist() == [1, -1, 2]
+    np.testing.assert_allclose(hidden.joints[:, 0, 0], behind[:, 0, 0], atol=12)
+
+
+def test_slots_of_another_piece_are_matched_by_place() -> None:
+    left, right = standing(FRAMES, x=300), standing(FRAMES, x=900)
+    parts = [piece(left[:45], right[:45]), piece(right[45:], left[45:], start=45, colors=(80, 40))]
+    for person in join_pieces(parts, video()).people:
+        assert person.present.all()
+        assert len(np.unique(person.joints[:, 0, 0])) == 1
+        assert person.slot[0] != person.slot[-1]
+
+
+def test_across_a_cut_people_are_known_by_their_clothes() -> None:
+    first, second = standing(FRAMES, x=300), standing(FRAMES, x=900)
+    first[45:], second[45:] = np.nan, np.nan
+    third, fourth = standing(FRAMES, x=320), standing(FRAMES, x=880)
+    third[:45], fourth[:45] = np.nan, np.nan
+    made = piece(first, second, third, fourth, cuts=(45,), colors=(40, 120, 121, 41))
+    people = join_pieces([made], video()).people
+    assert sorted((int(person.slot[0]), int(person.slot[-1])) for person in people) == [(0, 3), (1, 2)]
+
+
+def test_strangers_on_two_sides_of_a_cut_stay_strangers() -> None:
+    first, second = standing(FRAMES, x=300), standing(FRAMES, x=320)
+    first[45:], second[:45] = np.nan, np.nan
+    people = join_pieces([piece(first, second, cuts=(45,), colors=(40, 160))], video()).people
+    assert [person.present.sum() for person in people] == [45, 45]
+
+
+def test_between_two_looks_joints_lie_on_a_smooth_curve() -> None:
+    joints = standing(FRAMES)
+    joints[..., 0] += (30 * np.sin(np.arange(FRAMES) / 5))[:, None]
+    every = join_pieces([piece(joints)], video()).people[0]
+    second = join_pieces([piece(joints, stride=2)], video()).people[0]
+    assert second.present.all() and (second.slot == 0).all()
+    # Nobody looked at the last frame: there the joints stay where they were.
+    assert np.abs(every.joints[:-3, :, 0] - second.joints[:-3, :, 0]).max() < 1.0

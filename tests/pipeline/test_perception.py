@@ -54,7 +54,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     scene = Scene(width=640, height=360, seconds=2.0, rate=Fraction(20), sound=False, swing=request.param)
     truth = make_driver(video, scene, mask=mask)
     files: dict[str, Path] = {}
-    for _, made, _ in stages_of(None, video, RenderSpec(), folder):
+    for _, made, _ in stages_of((), video, RenderSpec(), folder):
         files |= made
     return Seen(video, probe(video), truth, mask, files)
 
@@ -158,7 +158,7 @@ def test_findings_do_not_depend_on_the_number_of_cores(seen: Seen, tmp_path: Pat
 
 def test_a_bird_is_no_person(real_media: Path, tmp_path: Path) -> None:
     with pytest.raises(NoPerson):
-        for _ in stages_of(None, real_media / "bird.mp4", RenderSpec(), tmp_path):
+        for _ in stages_of((), real_media / "bird.mp4", RenderSpec(), tmp_path):
             pass
 
 

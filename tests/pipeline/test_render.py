@@ -41,7 +41,7 @@ class Rendered:
 @pytest.fixture(scope="module")
 def rendered(media: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     made = Rendered(tmp_path_factory.mktemp("rendered") / "new" / "output.mp4", [])
-    render(*media, made.output, RenderSpec(Model.V3), lambda *told: made.reports.append(told))
+    render([media[0]], media[1], made.output, RenderSpec(Model.V3), lambda *told: made.reports.append(told))
     return made
 
 
@@ -62,7 +62,7 @@ def test_every_stage_reports_until_all_of_it_is_done(rendered: Rendered) -> None
 
 def test_a_transparent_render_has_its_mask_beside_it(media: tuple[Path, Path], tmp_path: Path) -> None:
     output = tmp_path / "output.mp4"
-    render(*media, output, RenderSpec(Model.V4, Background.TRANSPARENT))
+    render([media[0]], media[1], output, RenderSpec(Model.V4, Background.TRANSPARENT))
     mask = mask_path(output)
     assert probe(mask).frames == probe(output).frames
     picture, alpha = next(read_frames(output, probe(output))), next(read_frames(mask, probe(mask)))
@@ -73,7 +73,7 @@ def test_a_transparent_render_has_its_mask_beside_it(media: tuple[Path, Path], t
 def test_a_failed_render_leaves_nothing(media: tuple[Path, Path], tmp_path: Path) -> None:
     Image.new("RGB", (300, 300), (90, 120, 90)).save(tmp_path / "plain.png")
     with pytest.raises(NoCharacter):
-        render(tmp_path / "plain.png", media[1], tmp_path / "output.mp4", RenderSpec())
+        render([tmp_path / "plain.png"], media[1], tmp_path / "output.mp4", RenderSpec())
     assert [path.name for path in tmp_path.iterdir()] == ["plain.png"]
 
 
@@ -110,7 +110,7 @@ def test_a_clip_can_be_looped_to_any_length(media: tuple[Path, Path], tmp_path: 
 def test_the_bench_tells_time_and_memory_of_a_process_of_its_own(media: tuple[Path, Path]) -> None:
     figures = bench(*media, Model.V3)
     assert list(figures["stages"]) == [stage.value for stage in Stage]
-    assert all(stage["ms_per_frame"] > 0 for stage in figures["stages"].values())
-    assert figures["wall_seconds"] >= sum(s["seconds"] for s in figures["stages"].values()) - 0.1
+    assert all(stage["core_per_second"] >= 0 for stage in figures["stages"].values())
+    assert figures["wall_seconds"] >= sum(s["wall_seconds"] for s in figures["stages"].values()) - 0.1
     assert figures["clip"]["frames"] == 12
     assert 100 < figures["memory"]["peak_pss_mb"] <= figures["memory"]["peak_rss_mb"] < 3000

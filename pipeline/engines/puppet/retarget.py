@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
 from pipeline.engines.base import Scene
+from pipeline.engines.puppet.acting import Acting
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
 from pipeline.perception.tracks import Joint, Person
@@ -52,6 +54,10 @@ class Performance:
     legs: Values
     #: float64 (T,): how far feet stand on the driver's ground, 0-1.
     grounded: Values
+    #: float64 (T, 2): how far the left and right hand are open, 0-1; None where they stay as they are.
+    opening: Values | None = None
+    #: What the face does; None where it stays as it is.
+    acting: Acting | None = None
 
 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
@@ -100,12 +106,12 @@ def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
         t = turned.reshape(-1, *[1] * (a.ndim - 1))
         return (1 - t) * a + t * b
 
-    mixed = {
+    mixed: dict[str, Any] = {
         field.name: between(getattr(front, field.name), getattr(back, field.name))
         for field in fields(Performance)
-        if field.name != "present"
+        if field.name not in ("present", "opening", "acting")
     }
-    return Performance(present=front.present, **mixed)
+    return replace(front, **mixed)
 
 
 class _Side:
@@ -120,7 +126,7 @@ class _Side:
         own = points_of(character.joints).astype(np.float64)
         self.own, self.own_seen = own[..., :2], own[..., 3]
         self.size = body_size(self.at, self.seen, scene)
-        self.scale = picture_scale(character, self.at, self.seen, self.size)
+        self.scale = picture_scale(character, self.joints, self.size)
 
     def perform(self, present: NDArray[np.bool_]) -> Performance:
         frames = len(self.at)
@@ -172,7 +178,7 @@ class _Side:
     def _line(self, left: int) -> tuple[Values, Values]:
         """Turn of the line between a pair, and its width over its reference."""
         across = self.at[:, left] - self.at[:, left + SIDE]
-        reference = max(1e-3, float(np.percentile(np.abs(across[:, 0]) / self.size, 85)))
+        reference = max(1e-3, float(np.percentile(np.linalg.norm(across, axis=1) / self.size, 85)))
         share = np.hypot(across[:, 0], across[:, 1]) / (self.size * reference)
         # From the side the line is too short to have a direction of its own.
         level = np.arctan2(across[:, 1], np.maximum(across[:, 0], 0.6 * reference * self.size))

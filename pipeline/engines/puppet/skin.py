@@ -7,6 +7,7 @@ Points of the plane are complex numbers here: turning is multiplying.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point
+from pipeline.engines.puppet.acting import Expression
 from pipeline.engines.puppet.signals import Values
 
 Plane = NDArray[np.complex128]
@@ -23,6 +25,10 @@ Way = Callable[[Plane], Plane]
 
 #: A joint's bend ends between this and one more of its reaches away.
 _BEND = 1.2
+#: The place of a limb's last bone, hand or foot, in its chain.
+_HAND = 2
+#: By what share of their length the fingers of a closed hand are drawn in.
+_DRAWN_IN = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,10 @@ class Pose:
     width: float
     #: The face's turn to the right and down, -1 to 1; 0 for a head that only tilts.
     turn: complex = 0j
+    #: How far the left and the right hand are open: 0 draws the fingers in as far as that goes.
+    opening: tuple[float, float] = (1.0, 1.0)
+    #: None for a face that stays as it is in its picture.
+    face: Expression | None = None
 
 
 def plane(points: NDArray[np.float64] | NDArray[np.float32]) -> Plane:
@@ -120,11 +130,35 @@ class Skin:
             0.16 * unit if self.chain and self.chain[0] in (*ARM, *(p + SIDE for p in ARM)) else 0.2 * unit
         )
         own = 0 if name.endswith(("upper_arm", "thigh")) else 1
+        self.reach, self.bone = reach, self.chain[min(own, len(self.chain) - 2) :][:2] if self.chain else ()
         self.weights = [_weights(at, rest, self.chain, i, own, reach) for i in range(len(self.chain) - 1)]
         head, neck = rest[Point.HEAD], rest[Point.NECK]
         up = (head - neck) / max(abs(head - neck), 1e-6)
         raised = ((at - neck) * np.conj(up)).real / max(abs(head - neck), 1e-6)
         self.neck = _ease(np.clip((raised - 0.05) / 0.6, 0, 1))
+
+    @property
+    def near_joint(self) -> NDArray[np.bool_]:
+        """Which points lie so near to the elbow or knee that both of its layers bend there alike."""
+        return np.asarray(np.abs(self.at - self.rest[self.chain[1]]) < _BEND * self.reach, np.bool_)
+
+    @property
+    def from_bones(self) -> Values:
+        """How far each point is from the limb's bones."""
+        ways = [_from_bone(self.at, self.rest[a], self.rest[b]) for a, b in itertools.pairwise(self.chain)]
+        return np.asarray(np.min(ways, axis=0), np.float64)
+
+    @property
+    def bone_axis(self) -> complex:
+        """The direction of the layer's own bone, of length 1."""
+        way = self.rest[self.bone[1]] - self.rest[self.bone[0]]
+        return complex(way / max(abs(way), 1e-6))
+
+    def stretch(self, pose: Pose) -> float:
+        """Pixels of the frame to one of the picture along the layer's own bone."""
+        a, b = self.bone
+        own = max(abs(self.rest[b] - self.rest[a]), 1e-6)
+        return float(abs(pose.points[b] - pose.points[a]) / own)
 
     def places(self, pose: Pose) -> Plane:
         """Where the layer's points are in ``pose``."""
@@ -139,12 +173,24 @@ class Skin:
         for i, start in enumerate(self.chain[:-1]):
             stop = self.chain[i + 1]
             way = bone_way(self.rest, pose, start, stop)
+            at = self.at if i < _HAND else self._closed(pose)
             own = np.angle(self.rest[stop] - self.rest[start])
             bone = float(np.angle(pose.points[stop] - pose.points[start]) - own)
             delta = float((bone - turn + np.pi) % (2 * np.pi) - np.pi)
-            here = blended(here, way(self.at), complex(pose.points[start]), delta, self.weights[i])
+            here = blended(here, way(at), complex(pose.points[start]), delta, self.weights[i])
             turn = turn + delta
         return here
+
+    def _closed(self, pose: Pose) -> Plane:
+        """The points with the fingers drawn in towards the knuckles, as far as the hand is closed."""
+        opening = pose.opening[0 if self.name.startswith("left") else 1]
+        if opening >= 1 or self.chain[0] not in (ARM[0], ARM[0] + SIDE):
+            return self.at
+        wrist, knuckles = self.rest[self.chain[_HAND]], self.rest[self.chain[_HAND + 1]]
+        length = max(abs(knuckles - wrist), 1e-6)
+        unit = (knuckles - wrist) / length
+        beyond = np.maximum(((self.at - wrist) * np.conj(unit)).real - length, 0)
+        return np.asarray(self.at - unit * beyond * (1 - opening) * _DRAWN_IN, np.complex128)
 
 
 def _chain(name: str) -> tuple[int, ...]:
