@@ -23,7 +23,7 @@ from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, 
 from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
-_SHORTEST, _LONGEST = 0.45, 1.12
+SHORTEST, LONGEST = 0.45, 1.12
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
@@ -223,7 +223,7 @@ class _Side:
         resting = rest / max(float(np.linalg.norm(rest)), 1e-6)
         direction = self._steady(direction, trust, resting)
         direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6)
-        share = self._steady(np.clip(share, _SHORTEST, _LONGEST), trust, np.array(0.95))
+        share = self._steady(np.clip(share, SHORTEST, LONGEST), trust, np.array(0.95))
         if name in ("hand", "foot"):
             direction = self._tip(direction, start, stop)
             return np.asarray(direction * (self.scale * np.linalg.norm(rest))[:, None], np.float64)
