@@ -24,6 +24,8 @@ from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
 SHORTEST, LONGEST = 0.45, 1.12
+#: The percentile of a bone's lengths that is taken for its whole one.
+_WHOLE_ARM, _WHOLE_LEG = 70, 90
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
@@ -255,15 +257,19 @@ class _Side:
         return np.arctan2(pair[:, 1], pair[:, 0])
 
     def _reference(self, bone: tuple[int, int], twin: tuple[int, int], name: str) -> float:
-        """The bone's whole length over the body's size; paired limbs share it."""
-        longest = 0.0
-        for start, stop in (bone, twin):
-            seen = self._trust(start, stop) > 0.5
-            if seen.any():
-                length = np.linalg.norm(self.at[seen, stop] - self.at[seen, start], axis=1)
-                longest = max(longest, float(np.percentile(length / self.size[seen], 90)))
+        """The bone's whole length over the body's size, of both of a pair.
+
+        Of what is seen not the longest: a hand that is lost in its own blur is found far out.
+        """
+        lengths = [
+            (np.linalg.norm(self.at[:, stop] - self.at[:, start], axis=1) / self.size)[seen]
+            for start, stop in (bone, twin)
+            if (seen := self._trust(start, stop) > 0.5).any()
+        ]
+        share = _WHOLE_ARM if name in ("upper", "fore", "hand") else _WHOLE_LEG
+        whole = float(np.percentile(np.concatenate(lengths), share)) if lengths else 0.0
         # Arms that point at the camera throughout never show their whole length.
-        return max(longest, 0.7 * _USUAL[name])
+        return max(whole, 0.7 * _USUAL[name])
 
     def _own_length(self, bone: tuple[int, int], twin: tuple[int, int]) -> float:
         """The character's bone in its picture's pixels; of a pair the longer: one may be foreshortened."""
