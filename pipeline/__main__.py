@@ -181,7 +181,10 @@ def quality(
     from pipeline.quality.bench import measure
 
     chosen = [Model(name) for name in models] or list(Model)
-    found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+    try:
+        found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     click.echo(json.dumps(found, indent=2))
 
 

@@ -26,13 +26,15 @@ def measure(
     """``made`` and ``real``: a row a scene and model; ``summary``: the numbers beside their bars;
     ``table``: the summary in words.
 
-    ``only`` are names of made scenes or ``real``; ``real`` is the folder with the real clips, which are
-    left out where it is missing. ``jobs`` scenes are worked on at once, each in a process of its own.
+    ``only`` are names of made scenes or ``real``; raises ``ValueError`` for another name. ``real`` is the
+    folder with the real clips, which are left out where it is missing. ``jobs`` scenes are worked on at
+    once, each in a process of its own.
     """
+    names = [scene.name for scene in made_scenes(seed, full=full)]
+    if unknown := set(only) - {*names, "real"}:
+        raise ValueError(f"there is no scene {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     tasks: list[tuple[Callable[..., list[dict[str, Any]]], tuple[Any, ...]]] = [
-        (_made, (name, seed, full, tuple(models), sheets))
-        for name in (scene.name for scene in made_scenes(seed, full=full))
-        if not only or name in only
+        (_made, (name, seed, full, tuple(models), sheets)) for name in names if not only or name in only
     ]
     if real is not None and (not only or "real" in only):
         tasks += [(_real, (*pair, model, full, sheets)) for pair in _pairs(real, full) for model in models]

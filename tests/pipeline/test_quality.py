@@ -277,13 +277,13 @@ def test_a_made_scene_keeps_its_frames_its_length_and_its_sound(judged: dict[str
 
 
 def test_the_ideal_as_an_output_scores_as_the_ideal(known: Known, tmp_path: Path) -> None:
-    """Encoded as an output is: what is left is what the codec does to the detector."""
+    """Encoded as an output is: what is left is what the codec does to the detector, in a small picture."""
     with VideoWriter(tmp_path / "ideal.mp4", *known.size, known.scene.play.rate) as writer:
         for moment in ideal_moments(known.scene, known.world):
             writer.write(moment.picture)
     found = known.detect(tmp_path / "ideal.mp4")
     agreed = agreement(found[0], known.found_ideal[0], known.truth[0], known.shown[0])
-    assert agreed.akd is not None and agreed.akd < 0.02
+    assert agreed.akd is not None and agreed.akd < 0.035
     assert agreed.mkr == 0
 
 
