@@ -182,7 +182,15 @@ def quality(
 
     chosen = [Model(name) for name in models] or list(Model)
     try:
-        found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+        found = measure(
+            full=full,
+            seed=seed,
+            models=chosen,
+            only=only,
+            real=real,
+            sheets=sheets,
+            tell=lambda what: click.echo(what, err=True),
+        )
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     click.echo(json.dumps(found, indent=2))
