@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from pipeline import weights
 from pipeline.errors import PipelineError
 from pipeline.spec import Background, Model, RenderSpec
 from pipeline.threads import fix_environment
@@ -44,6 +46,8 @@ def _cast(
 def main() -> None:
     """Render, perceive and judge, without a farm."""
     fix_environment()
+    folder = os.environ.get("FARM_WEIGHTS")
+    weights.look_in(Path(folder) if folder else None)
 
 
 @main.command()
@@ -150,8 +154,14 @@ def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None
 @click.option(
     "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
 )
-@click.option("--memory", is_flag=True, help="Also compare the peaks for 10 s and 60 s of video.")
-def bench(picture: Path, video: Path, model: str, memory: bool) -> None:
+@click.option(
+    "--memory",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Also the peaks for so many seconds of VIDEO, looped; the last given is compared with the first.",
+)
+def bench(picture: Path, video: Path, model: str, memory: tuple[int, ...]) -> None:
     """Time each stage of a render and print JSON."""
     from pipeline.bench import bench as run
 

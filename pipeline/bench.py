@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,20 +26,26 @@ from pipeline.spec import Model, RenderSpec, VideoInfo
 
 #: Seconds between two looks at the memory.
 _INTERVAL = 0.1
-#: Seconds of video for which the peaks are compared: the second must not be much higher.
-LENGTHS = (10, 60)
 #: A process may end between being found and being asked.
 _ENDED = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 
 
-def bench(picture: Path, video: Path, model: Model, memory: bool = False) -> dict[str, Any]:
-    """Render once and say what it took; with ``memory``, also whether the peak grows with the length.
+def bench(picture: Path, video: Path, model: Model, memory: Sequence[int] = ()) -> dict[str, Any]:
+    """Render and say what it took; with ``memory``, also the peaks for so many seconds of video.
 
-    Seconds include starting the process and loading the libraries, as a fresh worker's first job
-    does. ``bare`` is a plain decode and encode of the same clip: the machine drifts, ratios do not.
-    Core time is what the stage worked, whoever else kept the cores busy.
+    The process that draws renders twice: ``first`` includes loading the libraries, as a fresh worker's
+    first job does; the stages' figures are of the second, as all later jobs'. ``bare`` is a plain
+    decode and encode of the same clip through the same reader and writer, before and after: the
+    machine drifts, ratios do not. Core time is what was worked, whoever else kept the cores busy.
     """
     info = probe(video)
+    before = _bare(video, info)
+    measured = _measured(picture, video, info, model, rounds=2)
+    after = _bare(video, info)
+    bare = {name: (before[name] + after[name]) / 2 for name in before}
+    for figures in (*measured["stages"].values(), measured):
+        figures["wall_over_bare"] = round(figures["wall_seconds"] / bare["wall_seconds"], 2)
+        figures["core_over_bare"] = round(figures["core_seconds"] / bare["core_seconds"], 2)
     result: dict[str, Any] = {
         "model": model.value,
         "clip": {
@@ -48,30 +55,50 @@ def bench(picture: Path, video: Path, model: Model, memory: bool = False) -> dic
             "frames": info.frames,
             "seconds": round(info.duration, 3),
         },
-        **_measured(picture, video, info, model),
+        "bare": _per_second(bare, info),
+        **measured,
     }
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        started = time.monotonic()
-        loop(video, Path(folder) / "bare.mp4", info.frames)
-        bare = time.monotonic() - started
-        result["bare_seconds"] = round(bare, 3)
-        result["wall_over_bare"] = round(result["wall_seconds"] / bare, 2)
     if memory:
-        result["memory_by_length"] = memory_by_length(picture, video, model)
+        result["memory_by_length"] = memory_by_length(picture, video, model, memory)
     return result
 
 
-def memory_by_length(picture: Path, video: Path, model: Model) -> dict[str, Any]:
-    """The peaks for ``video`` looped to each of ``LENGTHS`` seconds, and the last over the first."""
+def _bare(video: Path, info: VideoInfo) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        started, used = time.monotonic(), _core_seconds(psutil.Process())
+        loop(video, Path(folder) / "bare.mp4", info.frames)
+        return {
+            "wall_seconds": time.monotonic() - started,
+            "core_seconds": _core_seconds(psutil.Process()) - used,
+        }
+
+
+def _core_seconds(process: psutil.Process) -> float:
+    """What a process and its ended children have worked so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def _per_second(figures: Mapping[str, float], info: VideoInfo) -> dict[str, float]:
+    """``wall_seconds`` and ``core_seconds``, and both per second of the clip."""
+    return {
+        **{name: round(value, 3) for name, value in figures.items()},
+        "wall_per_second": round(figures["wall_seconds"] / info.duration, 3),
+        "core_per_second": round(figures["core_seconds"] / info.duration, 3),
+    }
+
+
+def memory_by_length(picture: Path, video: Path, model: Model, lengths: Sequence[int]) -> dict[str, Any]:
+    """The peaks for ``video`` looped to each of ``lengths`` seconds, and the last over the first."""
     info = probe(video)
     peaks: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for seconds in LENGTHS:
+        for seconds in lengths:
             clip = Path(folder) / f"{seconds}.mp4"
             loop(video, clip, round(seconds * info.rate))
             peaks[f"{seconds}_s"] = _measured(picture, clip, probe(clip), model)["memory"]
             clip.unlink()
-    first, last = (peaks[f"{seconds}_s"]["peak_pss_mb"] for seconds in (LENGTHS[0], LENGTHS[-1]))
+    first, last = (peaks[f"{seconds}_s"]["peak_pss_mb"] for seconds in (lengths[0], lengths[-1]))
     return {**peaks, "growth": round(last / first, 3)}
 
 
@@ -88,28 +115,28 @@ def loop(video: Path, output: Path, frames: int) -> None:
                     break
 
 
-def _measured(picture: Path, video: Path, info: VideoInfo, model: Model) -> dict[str, Any]:
-    """One render in a fresh process: its stages' times, the whole's, and the peaks."""
-    stages: dict[str, Any] = {}
-    started = before = time.monotonic()
-    used = 0.0
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _Drawing() as drawing:
-        spec = RenderSpec(model)
-        for stage, _, _ in stages_of([picture], video, spec, Path(folder), run=drawing.run):
-            now, cpu = time.monotonic(), drawing.core_seconds()
-            stages[stage.value] = {
-                "seconds": round(now - before, 3),
-                "ms_per_frame": round(1000 * (now - before) / info.frames, 2),
-                "core_ms_per_frame": round(1000 * (cpu - used) / info.frames, 2),
-            }
-            before, used = now, cpu
-        wall = time.monotonic() - started
+def _measured(picture: Path, video: Path, info: VideoInfo, model: Model, rounds: int = 1) -> dict[str, Any]:
+    """Renders in a fresh process: the last one's times by stage and in all, the first's, and the peaks."""
+    whole: list[dict[str, float]] = []
+    with _Drawing() as drawing:
+        for _ in range(rounds):
+            stages: dict[str, Any] = {}
+            started, used = time.monotonic(), drawing.core_seconds()
+            before, worked = started, used
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                for stage, _, _ in stages_of(
+                    [picture], video, RenderSpec(model), Path(folder), run=drawing.run
+                ):
+                    now, core = time.monotonic(), drawing.core_seconds()
+                    took = {"wall_seconds": now - before, "core_seconds": core - worked}
+                    stages[stage.value] = _per_second(took, info)
+                    before, worked = now, core
+            whole.append({"wall_seconds": before - started, "core_seconds": worked - used})
         memory = drawing.peaks()
     return {
         "stages": stages,
-        "wall_seconds": round(wall, 3),
-        "wall_over_clip": round(wall / info.duration, 3),
-        "core_seconds": round(used, 3),
+        **_per_second(whole[-1], info),
+        "first": _per_second(whole[0], info),
         "memory": memory,
     }
 
@@ -155,8 +182,7 @@ class _Drawing:
 
     def core_seconds(self) -> float:
         """What the process and its ended children have worked so far."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return float(times.user + times.system + times.children_user + times.children_system)
+        return _core_seconds(psutil.Process(self._process.pid))
 
     def peaks(self) -> dict[str, float]:
         """The highest sums, so far, over the process and its children; in MB of 10^6 bytes."""

@@ -5,7 +5,7 @@ Nothing is held for longer than a few frames: driver, mattes and engines are str
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 
 import cv2
@@ -56,12 +56,34 @@ def render_segment(
     files = {f"segment-{name}": request.out / f"segment-{name}.mp4"}
     if request.spec.background is Background.TRANSPARENT:
         files[f"mask-{name}"] = request.out / f"mask-{name}.mp4"
-    company = _Company(request, tracks)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(VideoWriter(path, video.width, video.height, video.rate))
             for path in files.values()
         ]
+        pictures = stack.enter_context(closing(composed(request, span, tracks, plate, characters, engine)))
+        for number, (picture, performer) in enumerate(pictures, 1):
+            for writer, frame in zip(writers, (picture, _gray(performer)), strict=False):
+                writer.write(frame)
+            if number % _TELL_EVERY == 0 or number == len(span):
+                report(Progress(number, len(span)))
+    item = Item(span.index, {key: str(path) for key, path in files.items()})
+    report(item)
+    return item
+
+
+def composed(
+    request: Request,
+    span: Span,
+    tracks: Tracks,
+    plate: Plate,
+    characters: Mapping[int, Character],
+    engine: Engine,
+) -> Generator[tuple[Frame, Rgba], None, None]:
+    """Each frame of ``span`` as it goes to the encoder, and what of it is characters."""
+    company = _Company(request, tracks)
+    linear = request.spec.background is not Background.TRANSPARENT
+    with ExitStack() as stack:
         drawn = [
             stack.enter_context(
                 closing(ahead(_drawn(request, span, tracks, plate, part, characters[part.character], engine)))
@@ -69,20 +91,13 @@ def render_segment(
             for part in company.parts
         ]
         stages = stack.enter_context(closing(ahead(_backgrounds(request, span, tracks, plate, company))))
-        for number in range(len(span)):
+        for number in range(span.start, span.stop):
             performers = [next(each) for each in drawn]
             scene, kept = next(stages)
-            performer = company.together(performers, kept, span.start + number)
-            picture = over(scene, performer, linear=len(writers) == 1)
-            for writer, frame in zip(writers, (picture, _gray(performer)), strict=False):
-                writer.write(frame)
-            if (number + 1) % _TELL_EVERY == 0 or number + 1 == len(span):
-                report(Progress(number + 1, len(span)))
+            performer = company.together(performers, kept, number)
+            yield over(scene, performer, linear=linear), performer
         if any(next(each, None) is not None for each in drawn):
             raise EngineError(f"{engine.id} gave more than {len(span)} frames.")
-    item = Item(span.index, {key: str(path) for key, path in files.items()})
-    report(item)
-    return item
 
 
 class _Company:

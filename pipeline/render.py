@@ -67,7 +67,9 @@ def stages_of(
     Without ``pictures``, only the stages that look at the driving video; or only ``stages``, to which
     the files and facts of others are ``known``.
     """
-    info, plan = probe(video), plan or plan_for(spec.model)
+    from pipeline.plate.fillers import best_fill
+
+    info, plan = probe(video), plan or plan_for(spec.model, best_fill())
     files = {"video": video} | {numbered("picture", i): picture for i, picture in enumerate(pictures)}
     files |= dict(known or {})
     facts = dict(facts or {})

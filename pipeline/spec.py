@@ -17,6 +17,8 @@ from typing import Any, Self
 PLAN_VERSION = "1"
 #: Bumped when the tracks, mattes or plates made from the same video change.
 PERCEPTION_VERSION = "1"
+#: The filler of plates that needs no weights.
+EMBEDDED_FILL = "patches"
 
 
 class Model(StrEnum):
@@ -168,6 +170,8 @@ class Plan:
     warmup_frames: int = 12
     #: The longest segment; shots are cut first, then divided evenly.
     segment_frames: int = 240
+    #: What makes up the parts of a plate that nobody ever saw: another filler makes another picture.
+    fill: str = EMBEDDED_FILL
 
     def pieces(self, frames: int) -> tuple[Span, ...]:
         """Cut ``frames`` frames into pieces of ``piece_frames``; the last may be shorter."""
@@ -198,6 +202,6 @@ def divide(start: int, stop: int, longest: int) -> tuple[Span, ...]:
     return tuple(Span(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(edges)))
 
 
-def plan_for(model: Model) -> Plan:
+def plan_for(model: Model, fill: str = EMBEDDED_FILL) -> Plan:
     """The plan of a new job: today's versions, pinned."""
-    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION)
+    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,23 @@ import numpy as np
 from pipeline.character import Character
 from pipeline.engines.base import Rgba, Scene
 from pipeline.engines.puppet.acting import Acting
+from pipeline.engines.puppet.blur import BLUR_FROM
 from pipeline.engines.puppet.draw import Puppet
-from pipeline.engines.puppet.engine import PuppetEngine, pose_of
+from pipeline.engines.puppet.engine import PuppetEngine, pose_between, pose_of
 from pipeline.engines.puppet.ground import lay_shadows
+from pipeline.engines.puppet.hands import opening, with_hands
 from pipeline.engines.puppet.measure import own_roll, own_turn
 from pipeline.engines.puppet.order import drawing_order
 from pipeline.engines.puppet.retarget import Performance, retarget
+from pipeline.engines.puppet.skin import Pose
 from pipeline.perception.tracks import Person
 
 #: How far the character's light goes towards the scene's: of its brightness, and of its tint.
 _BRIGHTNESS, _TINT = 0.22, 0.3
 #: A light that is changed more than this makes another character of it.
 _DARKEST, _BRIGHTEST = 0.6, 1.35
+#: The share of a frame's time for which the shutter is open: half a turn, as film cameras have it.
+_SHUTTER = 0.5
 #: Nose over ears to sine of yaw and of pitch.
 _TURN = np.array([0.75, 0.6])
 
@@ -32,7 +38,9 @@ class PuppetV4(PuppetEngine):
     version = "1"
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
-        performance = retarget(character, person, scene)
+        performance = retarget(character, with_hands(person), scene)
+        if person.hands is not None:
+            performance = replace(performance, opening=opening(person, scene))
         if person.face is None:
             return performance
         acting = Acting(person, scene)
@@ -53,14 +61,33 @@ class PuppetV4(PuppetEngine):
         return Puppet(character, scale, self.device, gains, relaxed=True)
 
     def draw(self, puppet: Puppet, performance: Performance, frame: int, scene: Scene) -> Rgba:
-        across, down = (float(v) for v in performance.turn[frame])
-        pose = pose_of(performance, frame, complex(across, down))
+        pose = _pose(performance, frame)
         width, height = scene.size
         canvas = np.zeros((height, width, 4), np.uint8)
         grounded = float(performance.grounded[frame])
         if scene.shadows and grounded > 0.05:
             lay_shadows(canvas, pose, puppet.unit, grounded)
-        return puppet.draw_on(canvas, pose, drawing_order(performance, frame), scene.ledge)
+        exposure = _exposure(performance, frame, pose, scene)
+        return puppet.draw_on(canvas, pose, drawing_order(performance, frame), scene.ledge, exposure)
+
+
+def _pose(performance: Performance, frame: int) -> Pose:
+    across, down = (float(v) for v in performance.turn[frame])
+    return pose_of(performance, frame, complex(across, down))
+
+
+def _exposure(performance: Performance, frame: int, pose: Pose, scene: Scene) -> Sequence[Pose]:
+    """The poses when the shutter opens and closes; nothing where no point moves far enough to blur."""
+    near = [
+        frame - 1 if frame not in scene.cuts else frame,
+        frame + 1 if frame + 1 not in scene.cuts else frame,
+    ]
+    frames = len(performance.present)
+    near = [one if 0 <= one < frames and performance.present[one] else frame for one in near]
+    moved = np.abs(performance.points[near] - performance.points[frame]).max()
+    if moved * _SHUTTER < 0.5 * BLUR_FROM * scene.size[1]:
+        return ()
+    return [pose_between(pose, _pose(performance, one), _SHUTTER / 2) for one in near]
 
 
 def _gains(character: Character, light: tuple[float, float, float]) -> tuple[float, float, float]:

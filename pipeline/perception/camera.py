@@ -6,6 +6,8 @@ while the anchor lasts, and a camera that stands still gives exactly the identit
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +15,21 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 #: Points that move less than this (pixels of the small frame, median) stand still.
-_STILL = 0.35
-#: A point so near to where a movement puts it agrees with it.
-_NEAR = 1.5
-#: So much larger a share of the points must agree before a freer movement is believed.
-_GAIN = 0.15
+_STILL = 0.15
+#: A point so near to where a movement puts it agrees with it; and one that helps to find a movement.
+_NEAR, _INLIER = 1.5, 1.0
+#: A freer movement is believed where it leaves less than this share of what a simpler one leaves.
+_GAIN = 0.8
+#: What is left unexplained below this (median, pixels) is the tracker's own noise.
+_EXPLAINED = 0.06
+#: The share that is said to agree with a camera that stands still, at least.
+_HELD = 0.6
+#: Columns and rows of parts of the picture, and points kept in each.
+_CELLS, _IN_CELL = (10, 6), 6
 #: Fewer points than this say nothing about a camera.
 _FEWEST = 16
+#: Where there is nothing to hold on to, it is looked for again every so many frames: looking costs.
+_LOOK_AGAIN = 6
 
 
 class CameraTracker:
@@ -34,6 +44,7 @@ class CameraTracker:
         self._points = np.zeros((0, 2), np.float32)
         self._anchored: Matrix = np.eye(3)  # anchor -> first frame
         self._step: Matrix = np.eye(3)  # anchor -> this frame
+        self._blind = 0  # frames for which the scene has said nothing
 
     def __call__(self, rgb: NDArray[np.uint8], person: NDArray[np.float32] | None, cut: bool) -> Matrix:
         """The next frame; ``person`` is its mask, ``cut`` whether it begins a shot."""
@@ -43,6 +54,9 @@ class CameraTracker:
             # What lies beyond a cut has no place in the old frame: the new shot starts where that stood.
             self._anchor_at(gray, free)
             return self._anchored.copy()
+        self._blind = 0 if len(self._points) >= _FEWEST else self._blind + 1
+        if self._blind % _LOOK_AGAIN:
+            return self._anchored @ np.linalg.inv(self._step)
         step, share = self._match(gray, free)
         if step is not None:
             self._step = step
@@ -59,8 +73,8 @@ class CameraTracker:
         # The scene right behind the person is what the plate is for; a caption or a distant screen
         # elsewhere may stand still while the camera moves.
         for region in (free & _around(free), free):
-            points = cv2.goodFeaturesToTrack(gray, 200, 0.01, distance, mask=region)
-            self._points = np.float32(() if points is None else points).reshape(-1, 2)
+            points = cv2.goodFeaturesToTrack(gray, 400, 0.004, distance, mask=region)
+            self._points = _spread(np.float32(() if points is None else points).reshape(-1, 2), gray.shape)
             if len(self._points) >= 3 * _FEWEST:
                 break
 
@@ -93,23 +107,67 @@ class CameraTracker:
 
 
 def _fit(old: NDArray[np.float32], new: NDArray[np.float32]) -> tuple[Matrix, float]:
-    """The simplest movement that most points agree on, and the share of them that do.
+    """The simplest movement that explains the points, and the share of them that agree with it.
 
     A homography that is free to bend bends to noise, and to whatever else moves; it is taken only
-    where it explains clearly more than a turn and zoom do, and these where a plain shift does not.
+    where it leaves clearly less unexplained than a turn and zoom do, and these where a plain shift does.
     """
     step = np.median(new - old, axis=0).astype(np.float64)
     if np.linalg.norm(step) < _STILL:
         step[:] = 0
     matrix = np.array([[1, 0, step[0]], [0, 1, step[1]], [0, 0, 1]])
-    agree = float((np.linalg.norm(new - old - step, axis=1) < _NEAR).mean())
-    turned, inliers = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=_NEAR)
-    if turned is not None and inliers.mean() > agree + _GAIN:
-        matrix, agree = np.vstack([turned, (0, 0, 1)]), float(inliers.mean())
-    bent, inliers = cv2.findHomography(old, new, cv2.RANSAC, _NEAR, maxIters=500)
-    if bent is not None and inliers.mean() > agree + _GAIN:
-        matrix, agree = np.asarray(bent, np.float64), float(inliers.mean())
-    return matrix, agree
+    left = _left(matrix, old, new)
+    # Each is searched for only where the simpler ones leave something to explain: a search costs.
+    for search in (_turned, _bent):
+        if np.median(left) < _EXPLAINED:
+            break
+        freer = search(old, new)
+        if freer is None or not np.isfinite(freer).all():
+            continue
+        moves = np.linalg.norm(_moved(freer, old) - _moved(matrix, old), axis=1).max()
+        unexplained = _left(freer, old, new)
+        if moves > _STILL and np.median(unexplained) < _GAIN * np.median(left):
+            matrix, left = freer, unexplained
+    # What stands still though much else moves (a screen, a crowd, captions) is the scene.
+    stands = np.linalg.norm(new - old, axis=1)
+    if (stands < _STILL).sum() > 0.5 * (left < _STILL).sum():
+        matrix, left = np.eye(3), stands.astype(np.float64)
+        return matrix, float(max((left < _NEAR).mean(), _HELD))
+    return matrix, float((left < _NEAR).mean())
+
+
+def _turned(old: NDArray[np.float32], new: NDArray[np.float32]) -> Matrix | None:
+    found, _ = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=_INLIER)
+    return None if found is None else np.vstack([found, (0, 0, 1)]).astype(np.float64)
+
+
+def _bent(old: NDArray[np.float32], new: NDArray[np.float32]) -> Matrix | None:
+    found, _ = cv2.findHomography(old, new, cv2.RANSAC, _INLIER, maxIters=200)
+    return None if found is None else np.asarray(found, np.float64)
+
+
+def _spread(points: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The best of ``points`` (best first) in each part of the picture.
+
+    The strongest corners of all may lie together on one thing, and that may be what moves.
+    """
+    cells = (points * (_CELLS / np.array(shape[1::-1]))).astype(int)
+    seen: Counter[tuple[int, ...]] = Counter()
+    kept = []
+    for place, cell in enumerate(map(tuple, cells)):
+        seen[cell] += 1
+        if seen[cell] <= _IN_CELL:
+            kept.append(place)
+    return points[kept]
+
+
+def _moved(matrix: Matrix, points: NDArray[np.float32]) -> Matrix:
+    return np.asarray(cv2.perspectiveTransform(points[None].astype(np.float64), matrix)[0], np.float64)
+
+
+def _left(matrix: Matrix, old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far each point is from where ``matrix`` puts it."""
+    return np.asarray(np.linalg.norm(_moved(matrix, old) - new, axis=1), np.float64)
 
 
 def shift(matrix: Matrix, width: int, height: int) -> float:

@@ -7,12 +7,11 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.perception.details import Details
+from pipeline.perception.base import Details, Pose
 from pipeline.perception.hands import POINTS
 from pipeline.perception.light import GRID, light_of
 from pipeline.perception.looks import PLACES, look_of, mean_look
 from pipeline.perception.pieces import Piece
-from pipeline.perception.pose import Pose
 from pipeline.perception.tracks import JOINTS, Face
 from pipeline.spec import Span, VideoInfo
 

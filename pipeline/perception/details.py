@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.base import Details, Pose
 from pipeline.perception.face import FaceFinder, head_box, signals_of
 from pipeline.perception.hands import HandFinder
-from pipeline.perception.pose import Pose
 
 Floats = NDArray[np.float32]
 
@@ -18,24 +18,14 @@ Floats = NDArray[np.float32]
 _SMALLEST = 72
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What was seen of one person."""
-
-    #: float32 (10,), or None.
-    face: Floats | None
-    #: float32 (2, 21, 2) in the frame's pixels, or None.
-    hands: Floats | None
-
-
 @dataclass(slots=True)
 class DetailFinder:
-    """Looks at the people who were found in a frame. Use it in a ``with``."""
+    """Looks at the people who were found in a frame. Close it."""
 
     _faces: FaceFinder = field(default_factory=FaceFinder)
     _hands: HandFinder = field(default_factory=HandFinder)
 
-    def look(self, rgb: NDArray[np.uint8], people: dict[int, Pose]) -> dict[int, Details]:
+    def look(self, rgb: NDArray[np.uint8], people: Mapping[int, Pose]) -> dict[int, Details]:
         """The details of everybody in ``people``, by slot."""
         hands = self._hands.look(rgb, people)
         return {slot: Details(self._face(rgb, pose), hands.get(slot)) for slot, pose in people.items()}
@@ -54,9 +44,6 @@ class DetailFinder:
         mesh = self._faces.find(rgb[top:bottom, left:right])
         return None if mesh is None else signals_of(mesh)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._faces.close()
         self._hands.close()

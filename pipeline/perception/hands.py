@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.base import Pose
 from pipeline.perception.bodies import size_of
-from pipeline.perception.pose import DARK, Pose, without_chatter
+from pipeline.perception.pose import DARK, without_chatter
 from pipeline.perception.tracks import Joint
 
 Floats = NDArray[np.float32]
@@ -30,7 +32,7 @@ class HandFinder:
         self._graph: Any = None
         self._used = False
 
-    def look(self, rgb: NDArray[np.uint8], people: dict[int, Pose]) -> dict[int, Floats]:
+    def look(self, rgb: NDArray[np.uint8], people: Mapping[int, Pose]) -> dict[int, Floats]:
         """float32 (2, 21, 2) for each slot: the left and the right hand; NaN for one that is not seen."""
         large = {slot: pose for slot, pose in people.items() if size_of(pose.joints) >= _SMALLEST}
         if not large:

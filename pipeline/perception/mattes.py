@@ -61,6 +61,23 @@ def found_mattes(request: Request, span: Span, tracks: Tracks) -> Iterator[Found
                 yield both[:height], both[height:]
 
 
+def chosen_mattes(request: Request, numbers: Sequence[int], tracks: Tracks) -> Iterator[Matte | None]:
+    """Everybody's matte in the frames of these ``numbers``, which ascend.
+
+    None for a frame in which the detector missed somebody who is there.
+    """
+    assert request.video is not None
+    wanted = sorted(numbers)
+    for piece in request.plan.pieces(request.video.frames):
+        here = [number for number in wanted if piece.start <= number < piece.stop]
+        if here:
+            span = Span(piece.index, here[0], here[-1] + 1)
+            for number, found in enumerate(found_mattes(request, span, tracks), span.start):
+                if number in here:
+                    there = (person for person in tracks.people if person.present[number])
+                    yield found[0] if all(_of(each, found, number).any() for each in there) else None
+
+
 def mattes(
     request: Request, span: Span, tracks: Tracks, people: Sequence[Person] | None = None
 ) -> Iterator[Matte]:

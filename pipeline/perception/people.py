@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.base import Pose
 from pipeline.perception.bodies import apart, box_of, in_front, outline, size_of
-from pipeline.perception.pose import Pose, PoseDetector
+from pipeline.perception.pose import PoseDetector
 from pipeline.perception.tracks import Joint
 
 Frame = NDArray[np.uint8]
@@ -51,7 +52,7 @@ class _Tracker:
 
 @dataclass(slots=True)
 class PeopleFinder:
-    """Finds everybody in the frames of a video, which are to be given in order. Use it in a ``with``."""
+    """Finds everybody in the frames of a video, which are to be given in order. Close it."""
 
     _trackers: list[_Tracker] = field(default_factory=list)
     _spare: list[PoseDetector] = field(default_factory=list)
@@ -84,10 +85,8 @@ class PeopleFinder:
         if piece:
             self._slots = 0
 
-    def __enter__(self) -> PeopleFinder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Give the detectors back."""
         for detector in [*self._spare, *(tracker.detector for tracker in self._trackers)]:
             detector.close()
 

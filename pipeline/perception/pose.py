@@ -13,12 +13,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.perception.base import Pose
 
 #: What mediapipe and TensorFlow Lite say on stderr when all is well.
 _CHATTER = re.compile(
@@ -26,16 +27,6 @@ _CHATTER = re.compile(
 )
 
 DARK = np.zeros((64, 64, 3), np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """One person as the detector sees it in one picture."""
-
-    #: float32 (33, 4): x, y, z in pixels (a smaller z is nearer), visibility 0-1.
-    joints: NDArray[np.float32]
-    #: float32 (H, W), 0-1: how much of each pixel is the person.
-    mask: NDArray[np.float32]
 
 
 @contextmanager

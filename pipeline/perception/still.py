@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.base import Pose
 from pipeline.perception.matte import refine
-from pipeline.perception.pose import Pose, PoseDetector
+from pipeline.perception.pose import PoseDetector
 from pipeline.perception.tracks import Joint
 
 #: Pictures are looked at with their longer side at one of these, in pixels.

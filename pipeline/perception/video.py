@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
@@ -21,16 +20,15 @@ from numpy.typing import NDArray
 
 from pipeline.ahead import ahead
 from pipeline.ffmpeg import read_frames
+from pipeline.perception.base import Perception, Pose
 from pipeline.perception.camera import CameraTracker
 from pipeline.perception.collect import Collector
-from pipeline.perception.details import DetailFinder
+from pipeline.perception.embedded import EmbeddedPerception
 from pipeline.perception.matte import MatteSmoother, refine
 from pipeline.perception.mattes import MatteWriter
-from pipeline.perception.people import PeopleFinder
-from pipeline.perception.pose import Pose
 from pipeline.protocol import Done, Item, Progress, Report, Request
 from pipeline.shots import CutFinder
-from pipeline.spec import Model, Span, VideoInfo
+from pipeline.spec import Span, VideoInfo
 
 Frame = NDArray[np.uint8]
 #: Everybody in a frame by slot, the nearest first, in the matte's pixels.
@@ -50,39 +48,17 @@ def analyse(request: Request, report: Report) -> Done:
     assert request.video is not None
     total = sum(len(span) for span in request.spans)
     done = 0
-    with Finders(request.spec.model) as finders:
+    with EmbeddedPerception(request.spec.model) as perception:
         for span in request.spans:
             files = {
                 f"{name}-{span.index:04d}": request.out / f"{name}-{span.index:04d}{suffix}"
                 for name, suffix in (("piece", ".npz"), ("matte", ".mkv"))
             }
-            for _ in _piece(request, span, finders, *files.values()):
+            for _ in _piece(request, span, perception, *files.values()):
                 done += 1
                 report(Progress(done, total))
             report(Item(span.index, {name: str(path) for name, path in files.items()}))
     return Done()
-
-
-class Finders:
-    """What looks at frames: for people, and for their faces and hands where the model acts these."""
-
-    def __init__(self, model: Model) -> None:
-        self.people = PeopleFinder()
-        self.details = DetailFinder() if model is Model.V4 else None
-
-    def reset(self, *, piece: bool = False) -> None:
-        """Another shot begins, or another ``piece``."""
-        self.people.reset(piece=piece)
-        if self.details:
-            self.details.reset()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.people.__exit__(*error)
-        if self.details:
-            self.details.__exit__(*error)
 
 
 def size_for(video: VideoInfo, short_side: int) -> tuple[int, int]:
@@ -96,15 +72,15 @@ def stride_of(rate: Fraction) -> int:
     return max(1, int(rate / _LOOKS_PER_SECOND))
 
 
-def _piece(request: Request, span: Span, finders: Finders, piece: Path, matte: Path) -> Iterator[None]:
+def _piece(request: Request, span: Span, perception: Perception, piece: Path, matte: Path) -> Iterator[None]:
     """Analyse one span and write its files; yields after each of its frames."""
     video = request.video
     assert video is not None
     size = size_for(video, MATTE_SIDE)
     camera, smooth = CameraTracker(), MatteSmoother()
     collected = Collector(span, video, size)
-    finders.reset(piece=True)
-    looks = ahead(_looks(request, span, finders, collected))
+    perception.reset(piece=True)
+    looks = ahead(_looks(request, span, perception, collected))
     with closing(looks), MatteWriter(matte, size, video.rate) as writer:
         for look, people in _between(looks, size):
             if look.number >= span.stop:
@@ -133,7 +109,7 @@ class _Look:
     people: People | None
 
 
-def _looks(request: Request, span: Span, finders: Finders, collected: Collector) -> Iterator[_Look]:
+def _looks(request: Request, span: Span, perception: Perception, collected: Collector) -> Iterator[_Look]:
     """The frames of ``span`` from its warm-up on, and on to the first look behind it.
 
     Looks are at fixed numbers, so that pieces agree on them; besides, at the last frame before a cut,
@@ -154,10 +130,8 @@ def _looks(request: Request, span: Span, finders: Finders, collected: Collector)
     def looked(number: int, rgb: Frame, cut: bool, *, last: bool) -> _Look:
         if number % stride and not (cut or last or number == first):
             return _Look(number, rgb, cut, None)
-        people = finders.people.look(rgb)
-        collected.add_look(
-            number, rgb, people, finders.details.look(rgb, people) if finders.details else None
-        )
+        people = perception.look(rgb)
+        collected.add_look(number, rgb, people, perception.details(rgb, people))
         return _Look(number, rgb, cut, people)
 
     held: tuple[int, Frame, bool] | None = None
@@ -166,7 +140,7 @@ def _looks(request: Request, span: Span, finders: Finders, collected: Collector)
         if held is not None:
             yield looked(*held, last=cut)
             if cut:
-                finders.reset()
+                perception.reset()
         held = number, rgb, cut
     if held is not None:
         yield looked(*held, last=held[0] + 1 == video.frames)

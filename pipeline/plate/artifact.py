@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.plate.light import relight
-from pipeline.plate.removal import removal
-from pipeline.plate.views import View
+from pipeline.plate.removal import around, removal
+from pipeline.plate.views import View, whole_step
 
 Frame = NDArray[np.uint8]
 #: x, y, width, height
 Box = tuple[int, int, int, int]
+
+#: What is to be removed is found on a picture whose shorter side is so long.
+_LOOK_SHORT = 240
+#: From a picture's own coordinates (0 is the first pixel's middle) to such in which 0 is its edge, and
+#: back: pictures of other sizes have their edges in common, not their first pixels' middles.
+_HALF = (
+    np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]),
+    np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]]),
+)
 
 
 def save_plate(
@@ -97,47 +106,68 @@ class Plate:
         return self._look(number, (0, 0, *self.size))
 
     def clean(self, number: int, rgb: Frame, matte: Frame, keep: Frame | None = None) -> Frame:
-        """Frame ``number`` itself (``rgb``) with the person of ``matte`` taken out.
+        """Frame ``number`` itself (``rgb``) with the people of ``matte`` taken out.
 
-        The frame's own pixels stay, to the bit, wherever neither the person nor what moves with them
-        (worn and held things, a shadow) is; there the plate shows, with a soft edge. ``matte`` is
-        uint8 (h, w), smaller than the frame.
+        The frame's own pixels stay, to the bit, wherever neither they nor what moves with them
+        (worn and held things, a shadow) is, and wherever people of ``keep`` are; elsewhere the plate
+        shows, with a soft edge. ``matte`` and ``keep`` are uint8 (h, w), smaller than the frame.
         """
-        if not matte.any():
+        near = around(matte)
+        if near is None:
             return rgb
-        small = cv2.resize(rgb, matte.shape[::-1], interpolation=cv2.INTER_AREA)
-        gone = removal(np.asarray(small, np.uint8), self._glance(number, matte.shape), matte)
+        smaller = max(1, round(min(self.size) / _LOOK_SHORT))
+        box = _multiple(_scaled(near, matte.shape, self.size), smaller, self.size)
+        small = -(-box[2] // smaller), -(-box[3] // smaller)
+        gone = removal(
+            _resized(_part(rgb, box), small),
+            self._glance(number, box, small),
+            self._matte(matte, box, small),
+            min(self.size) / smaller,
+            None if keep is None else self._matte(keep, box, small),
+        )
+        x, y, width, height = inner = _scaled(cv2.boundingRect(gone), gone.shape, box[2:])
+        if not width:
+            return rgb
+        place = box[0] + x, box[1] + y, width, height
+        share = _part(np.asarray(cv2.resize(gone, box[2:], interpolation=cv2.INTER_LINEAR), np.uint8), inner)
         if keep is not None:
-            gone[keep > 0] = 0
-        x, y, width, height = box = _box(gone, self.size)
-        part = slice(y, y + height), slice(x, x + width)
-        share = cv2.resize(gone, self.size, interpolation=cv2.INTER_LINEAR)[part].astype(np.float32) / 255
+            share[self._matte(keep, place, (width, height)) > 0] = 0
+        own, weight = _part(rgb, place), share.astype(np.float32) / 255
         result = rgb.copy()
-        result[part] = cv2.blendLinear(rgb[part], self._look(number, box), 1 - share, share)
+        _part(result, place)[:] = cv2.blendLinear(own, self._look(number, place), 1 - weight, weight)
         return result
 
-    def _glance(self, number: int, shape: tuple[int, ...]) -> Frame:
-        """What ``frame`` gives, at the small size (h, w) of ``shape``."""
+    def _matte(self, matte: Frame, box: Box, size: tuple[int, int]) -> Frame:
+        """The part ``box`` (of the frame) of a whole ``matte``, at ``size``."""
+        x, y, width, height = box
+        to_frame = np.diag([self.size[0] / matte.shape[1], self.size[1] / matte.shape[0], 1.0])
+        to_part = np.array(
+            [[size[0] / width, 0, -x * size[0] / width], [0, size[1] / height, -y * size[1] / height]]
+        )
+        way = _HALF[1] @ np.vstack([to_part, (0, 0, 1)]) @ to_frame @ _HALF[0]
+        return np.asarray(
+            cv2.warpAffine(matte, way[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            np.uint8,
+        )
+
+    def _glance(self, number: int, box: Box, size: tuple[int, int]) -> Frame:
+        """The part ``box`` of what ``frame`` gives, at the smaller ``size``."""
         view = self._view(number)
-        height, width = shape[:2]
-        to_frame = np.diag([self.size[0] / width, self.size[1] / height, 1.0])
-        if self._small is None:
-            # The canvas as large in small pixels as it is in the frame's.
-            size = max(1, round(view.size[0] / to_frame[0, 0])), max(1, round(view.size[1] / to_frame[1, 1]))
-            self._small = np.asarray(cv2.resize(self._canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
+        x, y, width, height = box
         matrix = view.matrix(number)
         if matrix is None:
-            return relight(self._small, self._gains[number])
+            return relight(_resized(_part(self._canvas, box), size), self._gains[number])
+        scale = size[0] / width, size[1] / height
+        if self._small is None:
+            # The canvas as large in small pixels as it is in the frame's.
+            small = max(1, round(view.size[0] * scale[0])), max(1, round(view.size[1] * scale[1]))
+            self._small = _resized(self._canvas, small)
         rows, columns = self._small.shape[:2]
         to_small = np.diag([columns / view.size[0], rows / view.size[1], 1.0])
+        to_frame = np.array([[1 / scale[0], 0, x], [0, 1 / scale[1], y], [0, 0, 1]])
+        way = _HALF[1] @ to_small @ _HALF[0] @ matrix @ _HALF[1] @ to_frame @ _HALF[0]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        seen = cv2.warpPerspective(
-            self._small,
-            to_small @ matrix @ to_frame,
-            (width, height),
-            flags=flags,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        seen = cv2.warpPerspective(self._small, way, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return relight(np.asarray(seen, np.uint8), self._gains[number])
 
     def _look(self, number: int, box: Box) -> Frame:
@@ -149,6 +179,9 @@ class Plate:
             seen = self._canvas[y : y + height, x : x + width]
         else:
             there = matrix @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+            if (place := whole_step(there)) is not None:
+                # Only moved by whole pixels: nothing is resampled.
+                return relight(_part(self._canvas, (*place, width, height)), self._gains[number])
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             warped = cv2.warpPerspective(
                 self._canvas, there, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
@@ -168,11 +201,31 @@ class Plate:
         return self._views[index]
 
 
-def _box(mask: Frame, size: tuple[int, int]) -> Box:
-    """The part of a frame of ``size`` in which the smaller ``mask`` is not zero, with a margin."""
-    x, y, w, h = cv2.boundingRect(mask)
-    factor_x, factor_y = size[0] / mask.shape[1], size[1] / mask.shape[0]
-    left, top = max(0, int((x - 2) * factor_x)), max(0, int((y - 2) * factor_y))
-    right = min(size[0], int(np.ceil((x + w + 2) * factor_x)))
-    bottom = min(size[1], int(np.ceil((y + h + 2) * factor_y)))
+def _part(picture: Frame, box: Box) -> Frame:
+    x, y, width, height = box
+    return picture[y : y + height, x : x + width]
+
+
+def _resized(picture: Frame, size: tuple[int, int]) -> Frame:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _multiple(box: Box, of: int, size: tuple[int, int]) -> Box:
+    """``box`` grown until its sides are multiples of ``of``, where a frame of ``size`` allows it.
+
+    OpenCV shrinks by whole numbers several times as fast.
+    """
+    width, height = (min(-(-side // of) * of, most) for side, most in zip(box[2:], size, strict=True))
+    return min(box[0], size[0] - width), min(box[1], size[1] - height), width, height
+
+
+def _scaled(box: Sequence[int], shape: tuple[int, ...], size: tuple[int, ...]) -> Box:
+    """``box`` of a picture of ``shape`` = (h, w), rounded outwards to pixels of one of ``size`` = (w, h)."""
+    x, y, width, height = box
+    if not width:
+        return 0, 0, 0, 0
+    factor_x, factor_y = size[0] / shape[1], size[1] / shape[0]
+    left, top = max(0, int((x - 1) * factor_x)), max(0, int((y - 1) * factor_y))
+    right = min(size[0], int(np.ceil((x + width + 1) * factor_x)))
+    bottom = min(size[1], int(np.ceil((y + height + 1) * factor_y)))
     return left, top, right - left, bottom - top

@@ -30,10 +30,10 @@ _FINEST, _COARSEST = 176, 22
 _ROUNDS = (8, 5, 4, 3)
 #: What it costs (mean square of levels) to take a patch from a whole height up or down, a whole width
 #: to the side: rooms are built in storeys, so a wall is continued by the wall beside it.
-_UP_DOWN, _SIDEWAYS = 80.0**2, 20.0**2
+_UP_DOWN, _SIDEWAYS = 80.0**2, 60.0**2
 #: What it costs, per squared level, to continue a busy scene with a calm one or the other way round:
 #: a flat surface resembles every blur, and would otherwise spread over everything.
-_BUSY = 2.0
+_BUSY = 1.0
 
 
 def fill(canvas: Frame, hole: Mask) -> Frame:

@@ -1,7 +1,7 @@
 """How bright each frame is beside the plate: exposure drifts, lamps flicker, the plate must follow.
 
-Each frame leaves a small grid of mean colours where nobody stands; beside the same grid of the
-finished plate it gives one gain per channel.
+Perception leaves a small grid of mean colours of every frame; beside the same grid of the plate it
+gives one gain per channel.
 """
 
 from __future__ import annotations
@@ -12,49 +12,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Columns and rows of the grid.
-GRID = (16, 9)
 #: Gains so close to 1 are noise, of the codec mostly.
 _NOTHING = 0.012
-_LEAST, _MOST = 0.7, 1.4
+_LEAST, _MOST = 0.5, 2.0
+#: Cells of the grid that show nothing but scene, so many at least, tell the light.
+_FEWEST = 12
+#: A cell of which people cover more (of 255) is not free.
+_FREE = 8
 
 
-def grid_of(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame's mean colours, uint8 (rows, columns, 3)."""
-    # INTER_AREA over a whole frame is slow from full size; a quarter of the rows and columns will do.
-    return np.asarray(cv2.resize(rgb[::4, ::4], GRID, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def free_of(removed: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which cells show nothing but scene; ``removed`` is 255 where people are."""
-    covered = cv2.resize(removed, GRID, interpolation=cv2.INTER_AREA)
-    return np.asarray(covered < 8, np.bool_)
-
-
-def gains(
-    frames: NDArray[np.uint8], plates: Iterable[NDArray[np.uint8]], free: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def gains(grids: NDArray[np.uint8], plates: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """float32 (T, 3): how many times as bright each frame's scene is as the plate's.
 
-    ``frames`` are grids (T, rows, columns, 3), ``plates`` the grids of what the plate shows then,
-    ``free`` (T, rows, columns). Exactly 1 throughout where the light does not change.
+    ``grids`` are ``perception.light.light_of`` the frames, (T, rows, columns, 4), ``plates`` the grids
+    (rows, columns, 3) of what the plate shows then. Exactly 1 throughout where the light does not
+    change. A frame that tells nothing has the light of the frame before it.
     """
-    result = np.ones((len(frames), 3), np.float32)
-    for number, (frame, plate, cells) in enumerate(zip(frames, plates, free, strict=True)):
+    result = np.ones((len(grids), 3), np.float32)
+    last = result[0] if len(result) else None
+    for number, (grid, plate) in enumerate(zip(grids, plates, strict=True)):
+        frame, cover = grid[..., :3], grid[..., 3]
         # Very dark cells give wild ratios and clipped ones give none.
-        usable = cells & (plate.min(axis=2) > 16) & (frame.max(axis=2) < 250)
-        if usable.sum() >= 12:
-            result[number] = np.median(frame[usable] / plate[usable].astype(np.float32), axis=0)
+        usable = (cover < _FREE) & (plate.min(axis=2) > 16) & (frame.max(axis=2) < 250)
+        if usable.sum() >= _FEWEST:
+            last = np.median(frame[usable] / plate[usable].astype(np.float32), axis=0)
+        result[number] = last
     if np.abs(result - 1).max(initial=0) < _NOTHING:
         return np.ones_like(result)
-    return np.clip(_settled(result), _LEAST, _MOST)
-
-
-def _settled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A median over five frames: one odd frame does not make the plate blink."""
-    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    windows = np.stack([padded[shift : shift + len(values)] for shift in range(5)])
-    return np.asarray(np.median(windows, axis=0), np.float32)
+    return np.clip(result, _LEAST, _MOST)
 
 
 def relight(rgb: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -16,32 +16,67 @@ Mask = NDArray[np.uint8]
 _DIFFERS = 16
 #: Shares of the frame's shorter side: the rim around the matte, and how far what is worn may reach.
 _RIM, _REACH = 1 / 60, 1 / 7
+#: A matte's values up to this are a veil, not a person.
+_SOLID = 10
+#: How far from the matte, as a share of the shorter side, nothing of the person can be.
+_FAR = 1 / 28
+#: ``closeness`` above this is a person's, with a narrow rim.
+COVERED = 210
 
 
-def covered(matte: Mask, rim: float = 1 / 28) -> Mask:
-    """255 where a person may be, with a generous rim; for what must not show any of them."""
-    return _grown(np.where(matte > 10, np.uint8(255), np.uint8(0)), rim * min(matte.shape))
+def closeness(matte: Mask) -> Mask:
+    """How near each pixel is to a person: uint8, 0 well away, above ``COVERED`` where they may be."""
+    if matte.max(initial=0) <= _SOLID:
+        return np.zeros_like(matte)
+    away = cv2.distanceTransform(np.where(matte > _SOLID, np.uint8(0), np.uint8(255)), cv2.DIST_L2, 3)
+    reach = max(2.0, _FAR * min(matte.shape))
+    return np.asarray(
+        cv2.convertScaleAbs(np.minimum(away, np.float32(reach)), alpha=-255 / reach, beta=255), np.uint8
+    )
 
 
-def removal(frame: Mask, plate: Mask, matte: Mask) -> Mask:
-    """uint8 (h, w): how much of each pixel to replace; all three at the matte's size."""
-    short = min(matte.shape)
-    person = _grown(np.where(matte > 10, np.uint8(255), np.uint8(0)), _RIM * short)
-    other = np.where(cv2.absdiff(frame, plate).max(axis=2) > _DIFFERS, np.uint8(255), np.uint8(0))
+def around(matte: Mask) -> tuple[int, int, int, int] | None:
+    """x, y, width, height of all that ``removal`` may take out; None where nobody is."""
+    x, y, width, height = cv2.boundingRect(np.where(matte > _SOLID, np.uint8(255), np.uint8(0)))
+    if not width:
+        return None
+    reach = round((_REACH + 2 * _RIM) * min(matte.shape)) + 2
+    left, top = max(0, x - reach), max(0, y - reach)
+    right, bottom = min(matte.shape[1], x + width + reach), min(matte.shape[0], y + height + reach)
+    return left, top, right - left, bottom - top
+
+
+def removal(frame: Mask, plate: Mask, matte: Mask, short: float, keep: Mask | None = None) -> Mask:
+    """uint8 (h, w): how much of each pixel to replace by the plate's; all are of the same size.
+
+    They may be a part of the frame, whose shorter side is ``short``. What is nearer to somebody in
+    ``keep`` than to the person is theirs.
+    """
+    away = _away(matte)
+    own = away <= _reach(_REACH * short)
+    person = away <= _reach(_RIM * short)
+    if keep is not None and (keep > _SOLID).any():
+        theirs = _away(keep) < away
+        own &= ~theirs
+        person &= ~theirs
+    same = cv2.inRange(cv2.absdiff(frame, plate), np.zeros(3), np.full(3, float(_DIFFERS)))
+    other = cv2.bitwise_not(same)
     # Thin things (antlers, a cable) come in crumbs: those a few pixels apart are one.
-    other = _grown(other, short / 90)
-    within = _grown(person, _REACH * short)
+    size = 2 * round(short / 90) + 1
+    other = cv2.dilate(other, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     # What hangs together with the person, so that a screen flickering elsewhere stays as it is.
-    _, labels = cv2.connectedComponents(cv2.bitwise_or(cv2.bitwise_and(other, within), person))
+    _, labels = cv2.connectedComponents((((other > 0) & own) | person).astype(np.uint8))
     belongs = np.zeros(int(labels.max()) + 1, np.uint8)
-    belongs[np.unique(labels[person > 0])] = 255
+    belongs[labels[person]] = 255
     belongs[0] = 0
     return np.asarray(cv2.GaussianBlur(belongs[labels], (0, 0), max(1.0, short / 240)), np.uint8)
 
 
-def _grown(mask: Mask, pixels: float) -> Mask:
-    """``mask`` and all within ``pixels`` of it: by distance, since a large disc is slow to dilate with."""
-    if not mask.any():
-        return mask
-    distance = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, 3)
-    return np.where(distance <= max(1.0, pixels), np.uint8(255), np.uint8(0))
+def _away(matte: Mask) -> NDArray[np.float32]:
+    """How far each pixel is from the people of ``matte``: dilating with large discs is slow."""
+    free = np.where(matte > _SOLID, np.uint8(0), np.uint8(255))
+    return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 3), np.float32)
+
+
+def _reach(pixels: float) -> float:
+    return max(1.0, pixels)

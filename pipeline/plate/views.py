@@ -9,11 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.perception.camera import shift
 from pipeline.perception.tracks import Tracks
 from pipeline.shots import shots
 
 #: A camera that sweeps over more than this many frames' area begins another canvas.
 _MOST_AREA = 3.0
+#: A camera that never moves a corner of the frame farther (pixels) stands still.
+_STILL = 0.3
+#: A shift so near to whole pixels is one.
+_WHOLE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,25 @@ def views_of(tracks: Tracks, frames: int, width: int, height: int) -> tuple[View
     """Divide the video into views: never across a cut."""
     views: list[View] = []
     for start, stop in shots(tracks.cuts, frames):
-        if tracks.camera is None or (tracks.camera[start:stop] == np.eye(3)).all():
+        if tracks.camera is None or _still(tracks.camera[start:stop], width, height):
             views.append(View(start, stop, (width, height)))
         else:
             views.extend(_moving(tracks.camera, start, stop, width, height))
     return tuple(views)
+
+
+def whole_step(matrix: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The whole pixels right and down that ``matrix`` moves by, where it does nothing else."""
+    if not np.allclose(matrix[:, :2], np.eye(3)[:, :2], rtol=0, atol=1e-9):
+        return None
+    right, down = matrix[:2, 2].round()
+    near = abs(matrix[0, 2] - right) < _WHOLE and abs(matrix[1, 2] - down) < _WHOLE
+    return (int(right), int(down)) if near and right >= 0 and down >= 0 else None
+
+
+def _still(camera: NDArray[np.float64], width: int, height: int) -> bool:
+    """Whether a camera moves so little that bringing frames together would only blur them."""
+    return all((way == np.eye(3)).all() or shift(way, width, height) < _STILL for way in camera)
 
 
 def _moving(camera: NDArray[np.float64], start: int, stop: int, width: int, height: int) -> Iterator[View]:

@@ -36,8 +36,9 @@ def made_here() -> Iterator[Path]:
 
 
 def test_every_block_is_one_that_these_tests_run() -> None:
-    first_words = [block.split()[:2] for block in BLOCKS]
-    assert first_words == [["./farm", "demo"], ["./farm", "up"], ["curl", "-sS"], ["./farm", "render"]]
+    first_words = [" ".join(block.split()[:2]) for block in BLOCKS]
+    people = ".venv/bin/python -m"
+    assert first_words == ["./farm demo", "./farm up", "curl -sS", "./farm render", people]
 
 
 def test_the_demo_ends_with_a_finished_video(running_farm: RunningFarm) -> None:
@@ -67,3 +68,10 @@ def test_the_render_command_writes_the_video(running_farm: RunningFarm, made_her
     done = run(running_farm, BLOCKS[3])
     assert done.returncode == 0, done.stderr
     assert made_here.stat().st_size > 100_000
+
+
+def test_the_people_of_the_sample_are_named(running_farm: RunningFarm) -> None:
+    done = run(running_farm, BLOCKS[4])
+    assert done.returncode == 0, done.stderr
+    (dancer,) = json.loads(done.stdout)
+    assert dancer["id"].startswith("person_") and dancer["seconds"] == 6.0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg import VideoWriter, probe
+from pipeline.perception.light import light_of
 from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.tracks import JOINTS, Person, Tracks
 from pipeline.protocol import Request
@@ -69,7 +70,12 @@ class WalkingBlock:
         camera = np.tile(np.eye(3), (self.frames, 1, 1))
         camera[:, 0, 2] = self.pan * np.arange(self.frames)
         person = Person("person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int8))
-        return Tracks((person,), (), MATTE, camera if self.pan else None)
+        light = np.stack([light_of(self._small(number), self.matte(number)) for number in range(self.frames)])
+        return Tracks((person,), (), MATTE, camera if self.pan else None, light)
+
+    def _small(self, number: int) -> Frame:
+        """The frame as perception looks at it."""
+        return np.asarray(cv2.resize(self.frame(number), MATTE, interpolation=cv2.INTER_AREA), np.uint8)
 
     def request(self, folder: Path, plan: Plan | None = None) -> Request:
         """A PLATE request for this scene, its inputs written into ``folder``."""

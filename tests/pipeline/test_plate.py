@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,6 +68,34 @@ def test_what_the_person_carries_goes_with_them(tmp_path: Path) -> None:
     frame[70:80, 105:135] = (250, 240, 0)  # a hat on the block, not in its matte
     cleaned = plate.clean(10, frame, scene.matte(10))
     assert psnr(cleaned[70:80, 105:135], scene.background(10)[70:80, 105:135]) > 30
+
+
+@pytest.mark.parametrize("left", [100, 118, 146, 190], ids=["behind", "overlapping", "touching", "apart"])
+def test_people_who_keep_their_looks_stay_to_the_bit_beside_who_is_taken_out(
+    left: int, tmp_path: Path
+) -> None:
+    scene = WalkingBlock()
+    plate = made(scene.request(tmp_path))
+    frame, matte, keep = scene.frame(10), scene.matte(10), np.zeros((HEIGHT, WIDTH), np.uint8)
+    keep[70:, left : left + 36] = 255
+    frame[keep > 0] = (230, 60, 30)
+    small = np.asarray(cv2.resize(keep, MATTE, interpolation=cv2.INTER_AREA), np.uint8)
+    matte[small > 0] = 0
+    cleaned = plate.clean(10, frame, matte, small)
+    np.testing.assert_array_equal(cleaned[keep > 0], frame[keep > 0])
+    gone = scene.mask(10) & (cv2.dilate(keep, np.ones((7, 7), np.uint8)) == 0)
+    if gone.any():
+        assert psnr(cleaned[gone], scene.background(10)[gone]) > 28
+
+
+def test_who_keeps_their_looks_far_away_changes_nothing_else(tmp_path: Path) -> None:
+    scene = WalkingBlock()
+    plate = made(scene.request(tmp_path))
+    keep = np.zeros(MATTE[::-1], np.uint8)
+    keep[60:, 150:] = 255
+    alone = plate.clean(3, scene.frame(3), scene.matte(3))
+    np.testing.assert_array_equal(plate.clean(3, scene.frame(3), scene.matte(3), keep), alone)
+    assert not (alone == scene.frame(3)).all()
 
 
 def test_without_a_person_the_frame_is_its_own_plate(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_clip_can_be_looped_to_any_length(media: tuple[Path, Path], tmp_path: 
 def test_the_bench_tells_time_and_memory_of_a_process_of_its_own(media: tuple[Path, Path]) -> None:
     figures = bench(*media, Model.V3)
     assert list(figures["stages"]) == [stage.value for stage in Stage]
-    assert all(stage["ms_per_frame"] > 0 for stage in figures["stages"].values())
-    assert figures["wall_seconds"] >= sum(s["seconds"] for s in figures["stages"].values()) - 0.1
+    assert all(stage["core_per_second"] >= 0 for stage in figures["stages"].values())
+    assert figures["wall_seconds"] >= sum(s["wall_seconds"] for s in figures["stages"].values()) - 0.1
     assert figures["clip"]["frames"] == 12
     assert 100 < figures["memory"]["peak_pss_mb"] <= figures["memory"]["peak_rss_mb"] < 3000

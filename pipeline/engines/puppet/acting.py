@@ -19,6 +19,10 @@ _WIDEST_GAP = 0.26
 #: An eye below the first share of its usual opening is shut, above the second it is open: what a
 #: detector's noise moves between is no blink.
 _SHUT, _OPEN = 0.3, 0.8
+#: What mouths at rest are like, of the people and paintings that this was tried on.
+_WIDE_AT_REST, _SMILE_AT_REST = (0.32, 0.46), (-0.02, 0.03)
+#: A face seen less than this is not seen.
+_UNSEEN = 1e-3
 _EYES = [Face.LEFT_EYE, Face.RIGHT_EYE]
 _BROWS = [Face.LEFT_BROW, Face.RIGHT_BROW]
 
@@ -29,6 +33,8 @@ class Expression:
 
     #: Gap between the lips; 0 for a shut mouth.
     jaw: float = 0.0
+    #: How far that gap counts against the picture's own, 0-1.
+    sure: float = 1.0
     #: Width of the mouth over its usual one.
     wide: float = 1.0
     #: How far the corners of the mouth are lifted.
@@ -49,7 +55,7 @@ class Acting:
         seen = np.isfinite(face).all(axis=1) & person.present
         self._rate, self._cuts = scene.rate, scene.cuts
         #: float64 (T,): how far the face was seen, 0-1.
-        self.seen: Values = smooth(seen.astype(np.float64), 0.05 * scene.rate, scene.cuts)
+        self.seen: Values = smooth(seen.astype(np.float64), 0.1 * scene.rate, scene.cuts)
         self._trust = seen.astype(np.float64)
         #: float64 (T, 3): yaw, pitch and roll in radians; the pitch from its usual one.
         self.turn: Values = np.zeros((len(face), 3))
@@ -66,9 +72,10 @@ class Acting:
         # Shut lips are 0 whoever's they are; who never shuts them all the way still has a least gap.
         gap = face[:, Face.JAW] - min(low[Face.JAW], 0.03)
         self._jaw = self._over_time(np.clip(gap, 0, _WIDEST_GAP), 0.012, np.zeros(()))
-        wide = face[:, Face.WIDE] / max(usual[Face.WIDE], 1e-3)
-        self._wide = self._over_time(np.clip(1 + 0.9 * (wide - 1), 0.7, 1.3), 0.02, np.ones(()))
-        smile = np.clip(face[:, Face.SMILE] - usual[Face.SMILE], -0.03, 0.06)
+        # Who smiles all the time has no other face to tell it from than everybody's.
+        wide = face[:, Face.WIDE] / np.clip(usual[Face.WIDE], *_WIDE_AT_REST)
+        self._wide = self._over_time(np.clip(1 + 0.9 * (wide - 1), 0.7, 1.35), 0.02, np.ones(()))
+        smile = np.clip(face[:, Face.SMILE] - np.clip(usual[Face.SMILE], *_SMILE_AT_REST), -0.03, 0.06)
         self._smile = self._over_time(smile, 0.03, np.zeros(()))
         # Lids fall together; seen from the side, one of two is a guess.
         eyes = (face[:, _EYES] / np.maximum(high[_EYES], 1e-3)).mean(axis=1)
@@ -81,14 +88,17 @@ class Acting:
         held = trusted(values, self._trust, 0.1 * self._rate, rest, self._cuts)
         return smooth(held, seconds * self._rate, self._cuts)
 
-    def expression(self, frame: int) -> Expression:
-        """What the face does in one frame."""
+    def expression(self, frame: int) -> Expression | None:
+        """What the face does in one frame; None where it was not seen for long."""
+        if self.seen[frame] < _UNSEEN:
+            return None
         left, right = (float(v) for v in self._eyes[frame])
         left_brow, right_brow = (float(v) for v in self._brows[frame])
         return Expression(
-            float(self._jaw[frame]),
-            float(self._wide[frame]),
-            float(self._smile[frame]),
-            (left, right),
-            (left_brow, right_brow),
+            jaw=float(self._jaw[frame]),
+            sure=float(self.seen[frame]),
+            wide=float(self._wide[frame]),
+            smile=float(self._smile[frame]),
+            eyes=(left, right),
+            brows=(left_brow, right_brow),
         )

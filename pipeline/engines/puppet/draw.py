@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
-from pipeline.engines.puppet.mesh import GridMesh, Lattice, grid_mesh, inverse_map
+from pipeline.engines.puppet.blur import distance, mean_of, shutter
+from pipeline.engines.puppet.mesh import COARSEST, GridMesh, Lattice, grid_mesh, inverse_map
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
 from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
@@ -61,6 +62,8 @@ class Puppet:
         self.rest: Plane = plane(own[..., :2].astype(np.float64))
         # Minified by area first: bilinear sampling of a much larger texture would shimmer.
         self.factor = min(1.0, scale)
+        self.step = max(6 / self.factor, self.unit / _FINENESS)
+        self.lattice = int(np.clip(self.step * scale / 3, 4, COARSEST))
         self.sprites = {
             layer.name: self._sprite(layer.name, layer.rgba, layer.left, layer.top)
             for layer in character.layers
@@ -76,13 +79,14 @@ class Puppet:
         size = (max(2, round(width * self.factor)), max(2, round(height * self.factor)))
         if self.factor < 1:
             texture = np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        step = max(6 / self.factor, self.unit / _FINENESS)
-        cells = Lattice(step, (left, top), (width / size[0], height / size[1]))
-        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), cells, margin=8)
-        at = plane(mesh.lattice * step)
+        cells = Lattice(self.step, (left, top), (width / size[0], height / size[1]))
+        mesh = grid_mesh(np.ascontiguousarray(texture[..., 3]), cells, margin=3 * COARSEST // 2)
+        at = plane(mesh.lattice * self.step)
         visage = None
         if name == "head" and self.mesh is not None:
-            visage = Visage(texture, cells.pixel_of(self.mesh.astype(np.float64) / step).astype(np.float32))
+            visage = Visage(
+                texture, cells.pixel_of(self.mesh.astype(np.float64) / self.step).astype(np.float32)
+            )
         stump = name.endswith("upper_arm") and name.replace("upper_arm", "forearm") not in self.names
         skin = Skin(name, at, self.rest, self.unit, self.face, stump=stump)
         return Sprite(name, texture, mesh, skin, visage)
@@ -92,12 +96,25 @@ class Puppet:
         width, height = size
         return self.draw_on(np.zeros((height, width, 4), np.uint8), pose, order, ledge)
 
-    def draw_on(self, canvas: Rgba, pose: Pose, order: Sequence[str], ledge: float | None) -> Rgba:
-        """``canvas`` with the character over what is there."""
+    def draw_on(
+        self,
+        canvas: Rgba,
+        pose: Pose,
+        order: Sequence[str],
+        ledge: float | None,
+        exposure: Sequence[Pose] = (),
+    ) -> Rgba:
+        """``canvas`` with the character over what is there.
+
+        ``exposure`` are the poses when the shutter opens and when it closes: a layer that moves far
+        between them is blurred along its way.
+        """
         places = self.places(pose)
+        ends = [self.places(end) for end in exposure]
         for name in order:
             if name in places:
-                self._draw_sprite(canvas, self.sprites[name], places[name], pose, ledge)
+                stops = shutter(places[name], [end[name] for end in ends], canvas.shape[0])
+                self._draw_sprite(canvas, self.sprites[name], stops, pose, ledge)
         return canvas
 
     def places(self, pose: Pose) -> dict[str, Plane]:
@@ -106,29 +123,40 @@ class Puppet:
         return skinned if self._relax is None else self._relax(skinned, pose)
 
     def _draw_sprite(
-        self, canvas: Rgba, sprite: Sprite, places: Plane, pose: Pose, ledge: float | None
+        self, canvas: Rgba, sprite: Sprite, stops: Sequence[Plane], pose: Pose, ledge: float | None
     ) -> None:
         height, width = canvas.shape[:2]
         # What stands in front of the driver hides trunk and legs; hands may lie on it.
         if ledge is not None and not sprite.name.endswith("arm"):
             height = min(height, round(ledge))
-        at = np.stack([places.real, places.imag], axis=1).astype(np.float32)
-        left, top = (max(0, int(v)) for v in np.floor(at.min(axis=0)))
-        right, bottom = (int(v) + 1 for v in np.ceil(at.max(axis=0)))
+        at = [np.stack([stop.real, stop.imag], axis=1).astype(np.float32) for stop in stops]
+        low, high = (
+            np.min([one.min(axis=0) for one in at], axis=0),
+            np.max([one.max(axis=0) for one in at], axis=0),
+        )
+        left, top = (max(0, int(v)) for v in np.floor(low))
+        right, bottom = (int(v) + 1 for v in np.ceil(high))
         right, bottom = min(width, right), min(height, bottom)
         if left >= right or top >= bottom:
             return
-        inverse = inverse_map(sprite.mesh, at, (left, top, right - left, bottom - top))
         texture = sprite.texture
         if sprite.visage is not None and sprite.visage.able and pose.face is not None:
             texture = sprite.visage.acting(pose.face)
-        over(canvas[top:bottom, left:right], sample(texture, inverse, self.device))
+        box = left, top, right - left, bottom - top
+        taken = [sample(texture, inverse_map(sprite.mesh, one, box, self.lattice), self.device) for one in at]
+        seen = taken[0] if len(taken) == 1 else mean_of(taken, distance(stops) / (len(stops) - 1))
+        over(canvas[top:bottom, left:right], seen)
 
 
 def over(below: Rgba, above: Rgba) -> None:
     """Lay ``above`` on ``below`` in place; both premultiplied."""
-    keep = cv2.merge([255 - above[..., 3]] * 4)
-    cv2.add(above, cv2.multiply(below, keep, scale=1 / 255), dst=below)
+    alpha = np.ascontiguousarray(above[..., 3])
+    # Most pixels are all the one or all the other; only edges are mixed. 0 - 1 is 255 here.
+    edge = np.nonzero(alpha - np.uint8(1) < 254)
+    over_it = above[edge].astype(np.uint16)
+    under_it = below[edge].astype(np.uint16) * (255 - over_it[:, 3:])
+    cv2.copyTo(above, (alpha == 255).view(np.uint8), below)
+    below[edge] = np.minimum(over_it + (under_it + np.uint16(127)) // np.uint16(255), 255)
 
 
 def _grade(gains: tuple[float, float, float]) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,14 +29,17 @@ class PuppetEngine(Engine):
         self.device = device
 
     def perform(self, character: Character, person: Person, span: Span, scene: Scene) -> Iterator[Rgba]:
+        width, height = scene.size
+        if not person.present.any():
+            yield from (np.zeros((height, width, 4), np.uint8) for _ in range(len(span)))
+            return
         performance = self.interpret(character, person, scene)
-        largest = float(np.percentile(performance.scale, 95)) if len(performance.scale) else 1.0
+        largest = float(np.percentile(performance.scale, 95))
         puppet = self.prepare(character, largest, scene)
         for frame in range(span.start, span.stop):
             if performance.present[frame]:
                 yield self.draw(puppet, performance, frame, scene)
             else:
-                width, height = scene.size
                 yield np.zeros((height, width, 4), np.uint8)
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
@@ -54,9 +58,9 @@ class PuppetEngine(Engine):
 
 def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
     """One frame of a performance."""
-    acting = performance.acting
+    acting, opening = performance.acting, performance.opening
+    left, right = (1.0, 1.0) if opening is None else (float(v) for v in opening[frame])
     return Pose(
-        face=None if acting is None else acting.expression(frame),
         points=plane(performance.points[frame]),
         scale=float(performance.scale[frame]),
         head=float(performance.head[frame]),
@@ -64,4 +68,24 @@ def pose_of(performance: Performance, frame: int, turn: complex = 0j) -> Pose:
         hips=float(performance.hips[frame]),
         width=float(performance.width[frame]),
         turn=turn,
+        opening=(left, right),
+        face=None if acting is None else acting.expression(frame),
+    )
+
+
+def pose_between(pose: Pose, other: Pose, share: float) -> Pose:
+    """``pose``, by ``share`` on its way to ``other``; the face stays."""
+
+    def between(a: float, b: float) -> float:
+        return a + share * (b - a)
+
+    return replace(
+        pose,
+        points=pose.points + share * (other.points - pose.points),
+        scale=between(pose.scale, other.scale),
+        head=between(pose.head, other.head),
+        chest=between(pose.chest, other.chest),
+        hips=between(pose.hips, other.hips),
+        width=between(pose.width, other.width),
+        turn=pose.turn + share * (other.turn - pose.turn),
     )

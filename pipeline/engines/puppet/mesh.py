@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-#: The inverse map is computed at every so many pixels and interpolated between: it is smooth.
-LATTICE = 4
+#: The inverse map is computed at every so many pixels, at most, and interpolated between: it is smooth.
+COARSEST = 8
 #: Where no triangle is: so far outside of every texture that interpolation next to it is outside too.
 _NOWHERE = -1e5
+#: What counts as inside of a triangle beyond its edge: rounding must leave no gap to its neighbour.
+_EDGE = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mesh:
     """A triangulated part of a texture."""
 
@@ -24,8 +27,14 @@ class Mesh:
     #: int32 (T, 3)
     triangles: NDArray[np.int32]
 
+    @cached_property
+    def corners(self) -> Floats:
+        """(T, 6): each triangle's first corner and its two sides from there, in the texture's pixels."""
+        a, b, c = (self.vertices[self.triangles[:, i]] for i in range(3))
+        return np.hstack([a, b - a, c - a])
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class GridMesh(Mesh):
     """A mesh made from a lattice."""
 
@@ -63,10 +72,14 @@ def grid_mesh(alpha: NDArray[np.uint8], cells: Lattice, margin: int) -> GridMesh
         rows = columns = np.zeros(1, np.int64)  # a layer of which nothing can be seen still has a place
     # A cell has the pixels between its corners, and those that it shares with its neighbours.
     at = np.stack([columns, rows], axis=1)
-    found = np.unique(np.concatenate([cells.cell_of(at - 0.5), cells.cell_of(at + 0.5)]), axis=0)
-    wide = int(found[:, 0].max() - found[:, 0].min()) + 3
-    first = found.min(axis=0)
-    corner = (found[:, 1] - first[1]) * wide + found[:, 0] - first[0]
+    touched = [cells.cell_of(at - 0.5), cells.cell_of(at + 0.5)]
+    first, last = touched[0].min(axis=0), touched[1].max(axis=0)
+    wanted = np.zeros((last - first + 1)[::-1], np.bool_)
+    for cell in touched:
+        wanted[cell[:, 1] - first[1], cell[:, 0] - first[0]] = True
+    wide = int(last[0] - first[0]) + 2
+    r, c = np.nonzero(wanted)
+    corner = r * wide + c
     below = corner + wide
     both = np.stack([[corner, corner + 1, below], [corner + 1, below + 1, below]], axis=0)
     triangles = both.transpose(2, 0, 1).reshape(-1, 3)
@@ -77,47 +90,57 @@ def grid_mesh(alpha: NDArray[np.uint8], cells: Lattice, margin: int) -> GridMesh
     )
 
 
-def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int], lattice: int = LATTICE) -> Floats:
+def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int], lattice: int) -> Floats:
     """For every pixel of ``box`` (left, top, width, height), where in the texture it comes from.
 
+    It is computed at every ``lattice`` pixels, which should be few against a triangle's side.
     ``places`` (V, 2) are the vertices in the frame. float32 (height, width, 2); far outside of the
     texture where no triangle lies. Where triangles lie on each other the later one wins.
     """
     left, top, width, height = box
-    columns, rows = width // lattice + 2, height // lattice + 2
-    corners = (places - np.array([left, top], np.float32))[mesh.triangles] / lattice
+    columns, rows = -(-width // lattice) + 2, -(-height // lattice) + 2
+    # Enlarging puts a computed place in the middle of its pixels, the first one before the box.
+    first = np.array([left, top], np.float32) + (lattice - 1) / 2 - lattice
+    corners = ((places - first) / np.float32(lattice))[mesh.triangles]
+    which, x, y = _candidates(corners, columns, rows)
+    inverse = _affine(corners)[which]
+    fx, fy = x - corners[which, 0, 0], y - corners[which, 0, 1]
+    u, v = inverse[:, 0] * fx + inverse[:, 1] * fy, inverse[:, 2] * fx + inverse[:, 3] * fy
+    inside = (u >= -_EDGE) & (v >= -_EDGE) & (u + v <= 1 + _EDGE)
+    which, x, y, u, v = (values[inside] for values in (which, x, y, u, v))
+    source = mesh.corners[which]
     coarse = np.full((rows, columns, 2), _NOWHERE, np.float32)
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    least, most = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
-    low = np.clip(np.ceil(least - 1e-4), 0, [columns, rows]).astype(np.int64)
-    high = np.clip(np.floor(most + 1e-4), -1, [columns - 1, rows - 1]).astype(np.int64)
-    spans = np.maximum(high - low + 1, 0)
-    counts = spans[:, 0] * spans[:, 1]
-    which = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts) - counts
-    inner = np.arange(len(which)) - first[which]
-    x = low[which, 0] + inner % np.maximum(spans[which, 0], 1)
-    y = low[which, 1] + inner // np.maximum(spans[which, 0], 1)
-    u, v = _barycentric(corners, which, x, y)
-    inside = (u >= -1e-4) & (v >= -1e-4) & (u + v <= 1 + 1e-4)
-    which, x, y, u, v = which[inside], x[inside], y[inside], u[inside, None], v[inside, None]
-    a, b, c = (mesh.vertices[mesh.triangles[which, i]] for i in range(3))
-    coarse[y, x] = a + u * (b - a) + v * (c - a)
-    enlarge = np.array([[1 / lattice, 0, 0], [0, 1 / lattice, 0]], np.float64)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpAffine(coarse, enlarge, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(fine, np.float32)
+    coarse[y, x] = source[:, 0:2] + u[:, None] * source[:, 2:4] + v[:, None] * source[:, 4:6]
+    size = (columns * lattice, rows * lattice)
+    fine = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine[lattice : lattice + height, lattice : lattice + width], np.float32)
 
 
-def _barycentric(
-    corners: Floats, which: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
-) -> tuple[Floats, Floats]:
-    a = corners[:, 0]
-    ab, ac = corners[:, 1] - a, corners[:, 2] - a
+def _candidates(
+    corners: Floats, columns: int, rows: int
+) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
+    """Triangles, columns and rows of all places that lie in the triangles' bounding boxes."""
+    least, most = corners.min(axis=1), corners.max(axis=1)
+    low = np.clip(np.ceil(least - _EDGE), 0, [columns, rows]).astype(np.int32)
+    high = np.clip(np.floor(most + _EDGE), -1, [columns - 1, rows - 1]).astype(np.int32)
+    wide, tall = np.maximum(high - low + 1, 0).T
+    lines = np.repeat(np.arange(len(corners)), np.where(wide > 0, tall, 0))
+    row = low[lines, 1] + _counted(np.where(wide > 0, tall, 0))
+    line = np.repeat(np.arange(len(lines)), wide[lines])
+    which = lines[line]
+    return which, low[which, 0] + _counted(wide[lines]), row[line]
+
+
+def _counted(counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """0, 1, ... count - 1 for each of ``counts``, one after the other."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    return (np.arange(total) - np.repeat(ends - counts, counts)).astype(np.int32)
+
+
+def _affine(corners: Floats) -> Floats:
+    """(T, 4): the inverse of each triangle's two sides; no number for one folded to a line."""
+    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
-    # A triangle folded to a line covers nothing.
-    over = np.where(np.abs(area) > 1e-6, 1 / np.where(area == 0, 1, area), np.nan)[which]
-    px, py = x - a[which, 0], y - a[which, 1]
-    u = (px * ac[which, 1] - py * ac[which, 0]) * over
-    v = (py * ab[which, 0] - px * ab[which, 1]) * over
-    return u.astype(np.float32), v.astype(np.float32)
+    over = np.where(np.abs(area) > 1e-6, 1 / np.where(area == 0, 1, area), np.nan)
+    return np.asarray(np.stack([ac[:, 1], -ac[:, 0], -ab[:, 1], ab[:, 0]], 1) * over[:, None], np.float32)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from pipeline.engines.puppet.signals import Values
 
 #: Red, green and blue of each under a white light.
-_DARK, _TEETH, _TONGUE = (58, 22, 24), (216, 196, 172), (152, 74, 74)
+_DARK, _TEETH, _TONGUE = (58, 22, 24), (236, 224, 208), (152, 74, 74)
 #: Teeth show below the upper lip by at most this (face heights), and at most this share of the gap.
 _TOOTH, _TOOTH_SHARE = 0.028, 0.3
 #: A gap smaller than this is a dark line, no view into a mouth.
 _VIEW = 0.03
 #: How far the inside of the mouth takes on the tint of the lips.
-_TINT = 0.3
+_TINT = 0.12
 
 
 class Mouth:
@@ -30,12 +30,17 @@ class Mouth:
         self._light = np.asarray(np.clip(color.max() / 0.75, 0.25, 1.0) * tint, np.float32)
         self._height = height
 
-    def draw(self, face: NDArray[np.uint8], upper: Values, lower: Values) -> None:
-        """Fill the gap between the lips' inner edges (n, 2), from one corner to the other, in ``face``."""
+    def draw(self, face: NDArray[np.uint8], upper: Values, lower: Values, smile: float) -> None:
+        """Fill the gap between the lips' inner edges (n, 2), from one corner to the other, in ``face``.
+
+        The more of a smile, 0-1, the more teeth.
+        """
         gap = float(np.abs(lower[:, 1] - upper[:, 1]).max())
         mask = filled(np.vstack([upper, lower[::-1]]), face.shape)
         view = float(np.clip(gap / (_VIEW * self._height) - 0.5, 0, 1))
-        teeth_low = upper + np.minimum(_TOOTH * self._height, _TOOTH_SHARE * gap) * _down(upper, lower)
+        teeth_low = upper + np.minimum(
+            (1 + smile) * _TOOTH * self._height, (1 + smile) * _TOOTH_SHARE * gap
+        ) * _down(upper, lower)
         teeth = filled(np.vstack([upper, teeth_low[::-1]]), face.shape)
         tongue_top = lower - 0.3 * (lower - upper)
         tongue = filled(np.vstack([tongue_top, lower[::-1]]), face.shape)
@@ -46,7 +51,7 @@ class Mouth:
         soft = max(0.6, 0.006 * self._height)
         color = np.empty((height, width, 3), np.float32)
         color[:] = _DARK
-        for shape, tint, share in ((tongue, _TONGUE, 0.6), (teeth, _TEETH, 0.62)):
+        for shape, tint, share in ((tongue, _TONGUE, 0.6), (teeth, _TEETH, 0.62 + 0.2 * smile)):
             weight = cv2.GaussianBlur(shape[part], (0, 0), soft)[..., None] * (view * share / 255)
             color += weight * (np.array(tint, np.float32) - color)
         inside = np.dstack([color * self._light, np.full((height, width), 255, np.float32)])

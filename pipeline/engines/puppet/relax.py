@@ -22,8 +22,10 @@ from pipeline.engines.puppet.skin import Plane, Pose, Skin
 
 #: Local and global steps a frame.
 _STEPS = 2
-#: How firmly a node is held where its skin is: on a bone, and at the limb's surface (an edge weighs 1).
+#: How firmly a node is held where its skin is: on a bone, at the limb's surface (an edge weighs 1),
+#: and on hands and feet.
 _HELD, _FREE = 3.0, 0.02
+_STIFF = 12.0
 #: Half as firm so far from the bone, in the limb's reaches.
 _CORE = 0.3
 
@@ -139,5 +141,7 @@ _LIMBS = (("upper_arm", "forearm"), ("thigh", "shin"))
 def _firmness(skin: Skin) -> Values:
     """How firmly each vertex is held: along the bones, and where the limb is set into the trunk."""
     away = skin.from_bones / (_CORE * skin.reach)
-    held = np.exp(-(away**2)) + (1 - skin.weights[0])
-    return np.asarray(_FREE + _HELD * np.clip(held, 0, 1), np.float64)
+    held = np.clip(np.exp(-(away**2)) + (1 - skin.weights[0]), 0, 1)
+    # Hands and feet do not bend; what closes a hand is done by its skin.
+    stiff = skin.weights[2] if len(skin.weights) > 2 else 0.0
+    return np.asarray(_FREE + _HELD * held + _STIFF * stiff, np.float64)

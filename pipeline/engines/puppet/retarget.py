@@ -54,6 +54,8 @@ class Performance:
     legs: Values
     #: float64 (T,): how far feet stand on the driver's ground, 0-1.
     grounded: Values
+    #: float64 (T, 2): how far the left and right hand are open, 0-1; None where they stay as they are.
+    opening: Values | None = None
     #: What the face does; None where it stays as it is.
     acting: Acting | None = None
 
@@ -107,7 +109,7 @@ def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
     mixed: dict[str, Any] = {
         field.name: between(getattr(front, field.name), getattr(back, field.name))
         for field in fields(Performance)
-        if field.name not in ("present", "acting")
+        if field.name not in ("present", "opening", "acting")
     }
     return replace(front, **mixed)
 

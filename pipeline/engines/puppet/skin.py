@@ -25,6 +25,10 @@ Way = Callable[[Plane], Plane]
 
 #: A joint's bend ends between this and one more of its reaches away.
 _BEND = 1.2
+#: The place of a limb's last bone, hand or foot, in its chain.
+_HAND = 2
+#: By what share of their length the fingers of a closed hand are drawn in.
+_DRAWN_IN = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Pose:
     width: float
     #: The face's turn to the right and down, -1 to 1; 0 for a head that only tilts.
     turn: complex = 0j
+    #: How far the left and the right hand are open: 0 draws the fingers in as far as that goes.
+    opening: tuple[float, float] = (1.0, 1.0)
     #: None for a face that stays as it is in its picture.
     face: Expression | None = None
 
@@ -167,12 +173,24 @@ class Skin:
         for i, start in enumerate(self.chain[:-1]):
             stop = self.chain[i + 1]
             way = bone_way(self.rest, pose, start, stop)
+            at = self.at if i < _HAND else self._closed(pose)
             own = np.angle(self.rest[stop] - self.rest[start])
             bone = float(np.angle(pose.points[stop] - pose.points[start]) - own)
             delta = float((bone - turn + np.pi) % (2 * np.pi) - np.pi)
-            here = blended(here, way(self.at), complex(pose.points[start]), delta, self.weights[i])
+            here = blended(here, way(at), complex(pose.points[start]), delta, self.weights[i])
             turn = turn + delta
         return here
+
+    def _closed(self, pose: Pose) -> Plane:
+        """The points with the fingers drawn in towards the knuckles, as far as the hand is closed."""
+        opening = pose.opening[0 if self.name.startswith("left") else 1]
+        if opening >= 1 or self.chain[0] not in (ARM[0], ARM[0] + SIDE):
+            return self.at
+        wrist, knuckles = self.rest[self.chain[_HAND]], self.rest[self.chain[_HAND + 1]]
+        length = max(abs(knuckles - wrist), 1e-6)
+        unit = (knuckles - wrist) / length
+        beyond = np.maximum(((self.at - wrist) * np.conj(unit)).real - length, 0)
+        return np.asarray(self.at - unit * beyond * (1 - opening) * _DRAWN_IN, np.complex128)
 
 
 def _chain(name: str) -> tuple[int, ...]:

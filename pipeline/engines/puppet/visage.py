@@ -19,12 +19,16 @@ from pipeline.perception import face as points
 
 Rgba = NDArray[np.uint8]
 
-#: Pixels of the texture from one computed place of the warp to the next, and by which it goes beyond its box.
-_LATTICE, _EDGE = 2, 4
+#: Pixels of the texture by which the warp goes beyond its box.
+_EDGE = 4
 #: The still frame's distance from the face, and a height below which a face is too small to act.
 _AIR, _SMALLEST = 0.3, 12.0
+#: From this height on, the warp is computed at every third pixel instead of every other.
+_LARGE = 100.0
 #: Lips of the picture that are parted so far show a mouth of their own.
 _OWN_MOUTH = 0.03
+#: Corners of a mouth lifted so far show teeth.
+_GRIN = 0.05
 #: At most so many times as far it opens: what it shows is stretched.
 _STRETCH = 1.6
 #: A gap between lids that is drawn, not human; and how far lids close, over that gap.
@@ -45,6 +49,7 @@ class Visage:
         if not self.able:
             return
         self._texture = texture
+        self._lattice = 2 if self.height < _LARGE else 3
         down = (nose - brows) / np.linalg.norm(nose - brows)
         across = np.array([down[1], -down[0]])
         self._to = np.stack([across, down])
@@ -74,12 +79,17 @@ class Visage:
         self._mesh = Mesh(self._rest.astype(np.float32), triangles)
         self._inside = Mouth(texture, self._rest[list(points.OUTER_LOWER_LIP)], self.height)
 
+    @property
+    def own_gap(self) -> float:
+        """How far the lips are parted in the picture, in face heights."""
+        return self._mouth.gap
+
     def acting(self, expression: Expression) -> Rgba:
         """The head's texture with the face as ``expression`` says."""
         left, top, width, height = self._box
         part = np.s_[top : top + height, left : left + width]
         moved = self._moved(expression)
-        back = inverse_map(self._mesh, moved.astype(np.float32), self._box, _LATTICE)
+        back = inverse_map(self._mesh, moved.astype(np.float32), self._box, self._lattice)
         face = np.asarray(
             cv2.remap(self._texture, back, _ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
@@ -94,7 +104,8 @@ class Visage:
                 face = _blend(face, own, filled(np.vstack([upper, lower[::-1]]) - origin, face.shape))
         if self._mouth.gap < _OWN_MOUTH and expression.jaw > self._mouth.gap:
             upper, lower = moved[list(points.INNER_UPPER_LIP)], moved[list(points.INNER_LOWER_LIP)]
-            self._inside.draw(face, upper - origin, lower - origin)
+            smile = float(np.clip(expression.smile / _GRIN, 0, 1))
+            self._inside.draw(face, upper - origin, lower - origin, smile)
         texture = self._texture.copy()
         texture[part] = face
         return texture
@@ -144,7 +155,7 @@ class _MouthPlan:
         opened = (min(wanted, _STRETCH * self.gap) if self.gap >= _OWN_MOUTH else wanted) - self.gap
         move = np.empty((len(self._jaw), 2))
         move[:, 0] = (expression.wide - 1) * self._across
-        move[:, 1] = opened * self._jaw - expression.smile * self._lift
+        move[:, 1] = expression.sure * opened * self._jaw - expression.smile * self._lift
         return move
 
 
