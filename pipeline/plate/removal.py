@@ -17,7 +17,7 @@ _DIFFERS = 16
 #: Shares of the frame's shorter side: the rim around the matte, and how far what is worn may reach.
 _RIM, _REACH = 1 / 60, 1 / 7
 #: A matte's values up to this are a veil, not a person.
-_SOLID = 10
+_SOLID = 40
 #: How far from the matte, as a share of the shorter side, nothing of the person can be.
 _FAR = 1 / 28
 #: ``closeness`` above this is a person's, with a narrow rim.
