@@ -15,7 +15,8 @@ from pipeline.character import Character, make_character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, points_of
 from pipeline.engines import engine_for
 from pipeline.engines.base import Scene
-from pipeline.engines.puppet.retarget import LONGEST, SHORTEST, Performance, retarget
+from pipeline.engines.puppet.performance import Performance
+from pipeline.engines.puppet.retarget import LONGEST, SHORTEST, retarget
 from pipeline.engines.puppet.sample import sample, sample_on
 from pipeline.errors import EngineError
 from pipeline.perception.tracks import Joint, Person
