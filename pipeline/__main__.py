@@ -191,7 +191,18 @@ def quality(
     from pipeline.quality.bench import measure
 
     chosen = [Model(name) for name in models] or list(Model)
-    found = measure(full=full, seed=seed, models=chosen, only=only, real=real, sheets=sheets)
+    try:
+        found = measure(
+            full=full,
+            seed=seed,
+            models=chosen,
+            only=only,
+            real=real,
+            sheets=sheets,
+            tell=lambda what: click.echo(what, err=True),
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     click.echo(json.dumps(found, indent=2))
 
 

@@ -22,23 +22,30 @@ def measure(
     real: Path | None = None,
     sheets: Path | None = None,
     jobs: int = 2,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """``made`` and ``real``: a row a scene and model; ``summary``: the numbers beside their bars;
     ``table``: the summary in words.
 
-    ``only`` are names of made scenes or ``real``; ``real`` is the folder with the real clips, which are
-    left out where it is missing. ``jobs`` scenes are worked on at once, each in a process of its own.
+    ``only`` are names of made scenes or ``real``; raises ``ValueError`` for another name. ``real`` is the
+    folder with the real clips, which are left out where it is missing. ``jobs`` scenes are worked on at
+    once, each in a process of its own; ``tell`` hears of each that is done.
     """
+    names = [scene.name for scene in made_scenes(seed, full=full)]
+    if unknown := set(only) - {*names, "real"}:
+        raise ValueError(f"there is no scene {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     tasks: list[tuple[Callable[..., list[dict[str, Any]]], tuple[Any, ...]]] = [
-        (_made, (name, seed, full, tuple(models), sheets))
-        for name in (scene.name for scene in made_scenes(seed, full=full))
-        if not only or name in only
+        (_made, (name, seed, full, tuple(models), sheets)) for name in names if not only or name in only
     ]
     if real is not None and (not only or "real" in only):
         tasks += [(_real, (*pair, model, full, sheets)) for pair in _pairs(real, full) for model in models]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         waiting = [(task, pool.submit(task, *arguments)) for task, arguments in tasks]
-        done = [(task, future.result()) for task, future in waiting]
+        done = []
+        for count, (task, future) in enumerate(waiting, 1):
+            rows = future.result()
+            done.append((task, rows))
+            tell(f"{count}/{len(tasks)} {rows[0]['scene']}")
     made, of_real = ([row for task, rows in done if task is kind for row in rows] for kind in (_made, _real))
     verdicts = summary(made, of_real)
     return {"made": made, "real": of_real, "summary": verdicts, "table": table(verdicts)}

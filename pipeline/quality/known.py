@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Known:
 
     scene: MadeScene
     video: Path
+    #: What a perfect render would show, encoded as a render is.
+    ideal: Path
     #: The characters' pictures, in the order of the actors.
     pictures: tuple[Path, ...]
     world: Picture
@@ -100,6 +102,8 @@ def know(scene: MadeScene, folder: Path) -> Known:
     world, views = play.world(), play.views()
     video = folder / "driver.mp4"
     masks, clear, under = _film(scene, world, video)
+    ideal = folder / "ideal.mp4"
+    shown = _film_ideal(scene, world, ideal)
     numbers = range(play.frames)
     driver = np.array([_pixels(play.figures(number)) for number in numbers]).swapaxes(0, 1)
     truth = np.array([_pixels(doubles(scene, number)) for number in numbers]).swapaxes(0, 1)
@@ -107,16 +111,14 @@ def know(scene: MadeScene, folder: Path) -> Known:
         windows(np.concatenate(both, axis=1), (play.width, play.height))
         for both in zip(driver, truth, strict=True)
     )
-    shown: list[Marks] = []
 
-    def ideal() -> Iterator[Picture]:
-        for moment in ideal_moments(scene, world):
-            shown.append(_shown(scene, moment))
-            yield moment.picture
+    def found(path: Path) -> Floats:
+        return detected(read_frames(path, probe(path)), where, tracking=tracks(scene))
 
     return Known(
         scene=scene,
         video=video,
+        ideal=ideal,
         pictures=tuple(_picture(role, folder / f"character-{i}.png") for i, role in enumerate(scene.roles)),
         world=world,
         views=views,
@@ -126,9 +128,9 @@ def know(scene: MadeScene, folder: Path) -> Known:
         driver=driver[:, :, TWELVE],
         truth=truth[:, :, TWELVE],
         windows=where,
-        found_ideal=detected(ideal(), where, tracking=tracks(scene)),
-        found_driver=detected(read_frames(video, probe(video)), where, tracking=tracks(scene)),
-        shown=np.array(shown).swapaxes(0, 1),
+        shown=shown,
+        found_ideal=found(ideal),
+        found_driver=found(video),
     )
 
 
@@ -138,12 +140,16 @@ def doubles(scene: MadeScene, number: int) -> tuple[Figure, ...]:
     return tuple(role.double.of(figure) for role, figure in zip(scene.roles, figures, strict=True))
 
 
-def ideal_moments(scene: MadeScene, world: Picture | None = None) -> Iterator[Moment]:
-    """What a perfect render would show, frame by frame."""
-    world = scene.play.world() if world is None else world
-    size = scene.play.width, scene.play.height
-    for number, view in enumerate(scene.play.views()):
-        yield painted(look(world, view, size), doubles(scene, number))
+def _film_ideal(scene: MadeScene, world: Picture, path: Path) -> Marks:
+    """Write what a perfect render would show; returns which joints can be seen there: (A, T, 12)."""
+    play, shown = scene.play, []
+    with VideoWriter(path, play.width, play.height, play.rate) as writer:
+        for number, view in enumerate(play.views()):
+            background = look(world, view, (play.width, play.height))
+            moment = painted(background, doubles(scene, number))
+            writer.write(moment.picture)
+            shown.append(_shown(scene, moment))
+    return np.array(shown).swapaxes(0, 1)
 
 
 def _shown(scene: MadeScene, moment: Moment) -> Marks:

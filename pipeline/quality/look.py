@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pipeline.ffmpeg import probe, read_frames
 from pipeline.quality.film import Film
 from pipeline.quality.joints import Floats, Marks, found
-from pipeline.quality.known import Known, doubles
-from pipeline.samples.play import painted
+from pipeline.quality.known import Known
 from pipeline.sheet import draw_rows
 
 Frame = NDArray[np.uint8]
@@ -27,10 +26,9 @@ def made_sheet(known: Known, film: Film, worst: int, path: Path) -> None:
     """
     frames = known.scene.play.frames
     numbers = [*(round((frames - 1) * i / (_COLUMNS - 2)) for i in range(_COLUMNS - 1)), worst]
-    small = [painted(known.background(n), doubles(known.scene, n)).picture for n in numbers]
     rows = {
         "driver": _small(_picked(known.video, numbers)),
-        "ideal": _small(small),
+        "ideal": _small(_picked(known.ideal, numbers)),
         "output": _small(_picked(film.output, numbers)),
         "plate": _small(film.plate.frame(n) for n in sorted(numbers)),
     }

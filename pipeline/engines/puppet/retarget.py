@@ -23,7 +23,9 @@ from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, 
 from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
-_SHORTEST, _LONGEST = 0.45, 1.12
+SHORTEST, LONGEST = 0.45, 1.12
+#: The percentile of a bone's lengths that is taken for its whole one.
+_WHOLE_ARM, _WHOLE_LEG = 70, 90
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
@@ -71,7 +73,16 @@ def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     if away.any():
         sides.append(_Side(character, mirrored(joints), scene).perform(person.present))
     performance = sides[0] if len(sides) == 1 else _mix(sides[0], sides[1], turned)
-    return _place(character, performance, scene)
+    return _place(character, performance, scene, _crowned(joints[person.present]))
+
+
+def _crowned(joints: NDArray[np.float32]) -> bool:
+    """Whether the driver's whole head is in nearly all frames: then so is the character's."""
+    points = points_of(joints)
+    head, neck = points[:, Point.HEAD, :2], points[:, Point.NECK, :2]
+    # From ears to crown it is about four fifths of the way from ears to shoulders.
+    tops = head[:, 1] - 0.8 * np.linalg.norm(head - neck, axis=1)
+    return len(tops) > 0 and float(np.percentile(tops, 10)) > 0
 
 
 def _whole(person: Person, cuts: Sequence[int]) -> NDArray[np.float32]:
@@ -214,7 +225,7 @@ class _Side:
         resting = rest / max(float(np.linalg.norm(rest)), 1e-6)
         direction = self._steady(direction, trust, resting)
         direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6)
-        share = self._steady(np.clip(share, _SHORTEST, _LONGEST), trust, np.array(0.95))
+        share = self._steady(np.clip(share, SHORTEST, LONGEST), trust, np.array(0.95))
         if name in ("hand", "foot"):
             direction = self._tip(direction, start, stop)
             return np.asarray(direction * (self.scale * np.linalg.norm(rest))[:, None], np.float64)
@@ -246,15 +257,19 @@ class _Side:
         return np.arctan2(pair[:, 1], pair[:, 0])
 
     def _reference(self, bone: tuple[int, int], twin: tuple[int, int], name: str) -> float:
-        """The bone's whole length over the body's size; paired limbs share it."""
-        longest = 0.0
-        for start, stop in (bone, twin):
-            seen = self._trust(start, stop) > 0.5
-            if seen.any():
-                length = np.linalg.norm(self.at[seen, stop] - self.at[seen, start], axis=1)
-                longest = max(longest, float(np.percentile(length / self.size[seen], 90)))
+        """The bone's whole length over the body's size, of both of a pair.
+
+        Of what is seen not the longest: a hand that is lost in its own blur is found far out.
+        """
+        lengths = [
+            (np.linalg.norm(self.at[:, stop] - self.at[:, start], axis=1) / self.size)[seen]
+            for start, stop in (bone, twin)
+            if (seen := self._trust(start, stop) > 0.5).any()
+        ]
+        share = _WHOLE_ARM if name in ("upper", "fore", "hand") else _WHOLE_LEG
+        whole = float(np.percentile(np.concatenate(lengths), share)) if lengths else 0.0
         # Arms that point at the camera throughout never show their whole length.
-        return max(longest, 0.7 * _USUAL[name])
+        return max(whole, 0.7 * _USUAL[name])
 
     def _own_length(self, bone: tuple[int, int], twin: tuple[int, int]) -> float:
         """The character's bone in its picture's pixels; of a pair the longer: one may be foreshortened."""
@@ -329,26 +344,38 @@ class _Side:
         return smooth(seen, 0.3 * self.scene.rate, self.scene.cuts)
 
 
-def _place(character: Character, performance: Performance, scene: Scene) -> Performance:
+def _place(character: Character, performance: Performance, scene: Scene, crowned: bool) -> Performance:
     """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
 
-    It is enlarged around its head until it does in nearly all frames, then lowered.
+    It is enlarged around its head until it does in nearly all frames, but not so that its crown leaves
+    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too.
     """
     if character.cut is None or not performance.present.any():
         return performance
     bottom = scene.size[1] if scene.ledge is None else scene.ledge
     points, scale = performance.points, performance.scale
     head, neck = points[:, Point.HEAD], points[:, Point.NECK]
-    own_neck = float(points_of(character.joints)[Point.NECK, 1])
+    own = points_of(character.joints)
     # The layers go on below the cut by a third of the picture; a leaning body needs a tenth of it.
-    below = scale * (character.cut + 0.25 * character.size[1] - own_neck)
+    below = scale * (character.cut + 0.25 * character.size[1] - float(own[Point.NECK, 1]))
     present = performance.present
     wanted = (bottom - head[:, 1]) / np.maximum(neck[:, 1] + below - head[:, 1], 1.0)
-    factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, 1.8))
+    crown = scale * (float(own[Point.HEAD, 1]) - _crown(character))
+    room = float(np.percentile((head[:, 1] / np.maximum(crown, 1.0))[present], 5))
+    factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, np.clip(room, 1.0, 1.8)))
     points = head[:, None] + factor * (points - head[:, None])
     lowest = points[:, Point.NECK, 1] + factor * below
     drop = max(0.0, float(np.percentile(bottom - lowest[present], 98)))
+    if crowned:
+        drop = max(drop, float(np.percentile((factor * crown - head[:, 1])[present], 95)))
     return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
+
+
+def _crown(character: Character) -> float:
+    """The picture's row at which the head begins."""
+    head = next(layer for layer in character.layers if layer.name == "head")
+    rows = np.flatnonzero((head.rgba[..., 3] > 127).any(axis=1))
+    return float(head.top + (rows[0] if len(rows) else 0))
 
 
 def _angle(vectors: Values) -> Values:
