@@ -50,7 +50,7 @@ def survey(points: Floats, alpha: Floats) -> Body:
 
     def clear(point: int) -> bool:
         # An arm that the picture's edge cuts off has its wrist guessed there: a stump is no forearm.
-        near = capsule(alpha.shape, points[point], points[point], 0.15 * body_unit(points)) & (alpha > _SURE)
+        near = capsule(alpha.shape, points[point], points[point], 0.1 * body_unit(points)) & (alpha > _SURE)
         return not bool(near[0].any() or near[-1].any() or near[:, 0].any() or near[:, -1].any())
 
     arms = tuple(seen(ARM[0] + s, 0.4) and seen(ARM[1] + s, 0.3) and aside(ARM[1] + s) for s in (0, SIDE))

@@ -95,7 +95,7 @@ def _figure(found: list[Branch]) -> _Figure | None:
     heads = [b for b in rest if b.length > _HEADED * b.thickness and middle[1] - b.tip[1] > abs(_aside(b))]
     if not heads:
         return None
-    head = min(heads, key=lambda b: abs(_aside(b)) / (middle[1] - float(b.tip[1])))
+    head = max(heads, key=_headlike)
     arms = [b for b in rest if b in slender and b is not head]
     left = max((b for b in arms if _aside(b) > 0), key=lambda b: b.length, default=None)
     right = max((b for b in arms if _aside(b) < 0), key=lambda b: b.length, default=None)
@@ -104,6 +104,13 @@ def _figure(found: list[Branch]) -> _Figure | None:
         return None
     spare = [b for b in slender if b not in (head, *pair, *legs)]
     return _Figure(head, (left, right), (legs[0], legs[1])) if len(spare) <= _SPARE else None
+
+
+def _headlike(branch: Branch) -> float:
+    """Large for what is wide, straight above and no spur: a head, and not a raised arm or a lock of hair."""
+    up = float(branch.path[0, 1] - branch.tip[1])
+    upright = up**2 / max(up**2 + _aside(branch) ** 2, 1e-6)
+    return float(branch.depth[len(branch.depth) // 2 :].max()) * branch.length * upright
 
 
 def _aside(branch: Branch) -> float:
