@@ -16,7 +16,7 @@ from pipeline.perception.mattes import mattes, mattes_of
 from pipeline.quality.film import NEAR, Film, distances, shoot
 from pipeline.quality.joints import Agreement, agreement, jitter
 from pipeline.quality.known import Known, know, tracks
-from pipeline.quality.pixels import Error, changes, ghost, overlap, seam
+from pipeline.quality.pixels import Error, changes, ghost, mixture, overlap, seam
 from pipeline.quality.scenes import MadeScene
 from pipeline.quality.sound import offset, samples_of
 from pipeline.spec import Model, Span
@@ -98,7 +98,7 @@ def _masks(known: Known, film: Film) -> dict[str, Any]:
 def _plate(known: Known, film: Film) -> dict[str, Any]:
     """PSNR of the plate where it could be seen, where somebody stood before it, where it never was; ghost."""
     seen, behind, unseen, driver = Error(), Error(), Error(), Error()
-    shows, people, worst = 0, 0, 0.0
+    shows, mixed, people, worst = 0, 0, 0, 0.0
     for number, frame, matte in _with_mattes(known, film):
         if number % _PLATE_STRIDE:
             continue
@@ -109,8 +109,10 @@ def _plate(known: Known, film: Film) -> dict[str, Any]:
         unseen.add(plate, truth, known.hidden(number))
         driver.add(frame, truth, ~crossed)
         mask = known.masks[number].max(axis=0) > 127
-        left = ghost(film.plate.clean(number, frame.copy(), matte), frame, truth, mask)
+        cleaned = film.plate.clean(number, frame.copy(), matte)
+        left = ghost(cleaned, frame, truth, mask)
         shows, people = shows + int(left.sum()), people + int(mask.sum())
+        mixed += int((left & mixture(cleaned, frame, truth)).sum())
         worst = max(worst, float(left.sum() / max(1, mask.sum())))
     return {
         "plate_seen": seen.psnr,
@@ -120,6 +122,7 @@ def _plate(known: Known, film: Film) -> dict[str, Any]:
         "unseen_share": float(((known.under > 0) & (known.clear == 0)).mean()),
         "ghost": shows / max(1, people),
         "ghost_max": worst,
+        "ghost_mixed": mixed / max(1, people),
     }
 
 

@@ -53,6 +53,18 @@ def ghost(cleaned: Picture, frame: Picture, truth: Picture, mask: Marks) -> Mark
     return np.asarray(mask & (error > _GHOST) & nearer)
 
 
+def mixture(cleaned: Picture, frame: Picture, truth: Picture) -> Marks:
+    """Where ``cleaned`` can be a mixture of the driver's ``frame`` and the truth, to 24 levels.
+
+    An invented background that is wrong is nearer to the driver than to the truth at every other pixel,
+    by chance; it is no mixture of the two.
+    """
+    way = frame.astype(np.float32) - truth
+    gone = cleaned.astype(np.float32) - truth
+    share = np.clip((gone * way).sum(axis=2) / np.maximum((way * way).sum(axis=2), 1), 0, 1)
+    return np.asarray(np.abs(gone - share[..., None] * way).max(axis=2) <= _GHOST)
+
+
 def changes(frames: Iterable[Picture]) -> NDArray[np.float64]:
     """How much each frame differs from the one before: mean of the levels, (T - 1,)."""
     found: list[float] = []

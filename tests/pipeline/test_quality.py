@@ -15,7 +15,7 @@ from pipeline.quality.detect import windows
 from pipeline.quality.joints import TWELVE, Floats, agreement, jitter
 from pipeline.quality.known import Known, know
 from pipeline.quality.made import judge
-from pipeline.quality.pixels import Error, changes, ghost, overlap, seam
+from pipeline.quality.pixels import Error, changes, ghost, mixture, overlap, seam
 from pipeline.quality.real import compared, worn
 from pipeline.quality.scenes import made_scenes
 from pipeline.quality.sound import SAMPLE_RATE, offset, samples_of
@@ -135,6 +135,12 @@ class TestPixels:
         left = ghost(cleaned, frame, truth, mask)
         assert left.sum() / mask.sum() == pytest.approx(40 / 400)
         assert left[10:20, 10:14].all()
+
+    def test_a_faded_driver_is_a_mixture_and_a_wrong_fill_that_is_nearer_to_them_is_none(self) -> None:
+        truth, frame = (np.full((1, 2, 3), color, np.uint8) for color in ((250, 160, 110), (236, 214, 60)))
+        cleaned = np.array([[(240, 196, 78), (90, 95, 130)]], np.uint8)
+        assert ghost(cleaned, frame, truth, np.ones((1, 2), bool)).all()
+        np.testing.assert_array_equal(mixture(cleaned, frame, truth), [[True, False]])
 
     def test_a_jump_at_a_boundary_is_a_seam_unless_the_driver_jumps_too(self) -> None:
         rng = np.random.default_rng(0)
