@@ -89,12 +89,15 @@ def test_a_turning_limb_keeps_its_length_and_follows_the_angle(character: Charac
 
 
 @given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0, 60))
-@settings(max_examples=20, deadline=None)
-def test_whatever_the_driver_does_bones_keep_their_length_within_what_foreshortening_may_take(
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_facing_driver_does_bones_keep_their_length_within_what_foreshortening_may_take(
     character: Character, seed: int, spread: float
 ) -> None:
     joints = standing(character, 8)
-    joints[..., :2] += np.random.default_rng(seed).normal(0, spread, joints[..., :2].shape)
+    noise = np.random.default_rng(seed).normal(0, spread, joints[..., :2].shape)
+    # Who turns their back is read the other way round, and while they turn, both ways are mixed.
+    noise[:, [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER]] = 0
+    joints[..., :2] += noise
     performance = retarget(character, person(joints), SCENE)
     own = points_of(character.joints)[:, :2]
     for chain in (ARM, LEG):

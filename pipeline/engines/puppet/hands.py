@@ -14,6 +14,8 @@ from pipeline.perception.tracks import Joint, Person
 _WRIST, _KNUCKLES, _TIPS, _THUMB = 0, [5, 9, 13, 17], [8, 12, 16, 20], 3
 #: Tips are so many times as far from the wrist as knuckles are: in a fist, and in a flat hand.
 _FIST, _FLAT = 1.1, 1.75
+#: The longest finger over the palm's width: drawn in, and out.
+_FINGERS = (0.6, 1.0)
 #: The pose's joints that are points of a hand, left and right.
 _JOINTS = (
     {Joint.LEFT_INDEX: 5, Joint.LEFT_PINKY: 17, Joint.LEFT_THUMB: _THUMB},
@@ -48,7 +50,13 @@ def opening(person: Person, scene: Scene) -> Values:
             np.linalg.norm(hand[:, points] - hand[:, [_WRIST]], axis=2).mean(axis=1)
             for points in (_TIPS, _KNUCKLES)
         )
-        share = ramp(tips / np.maximum(knuckles, 1e-3), _FIST, _FLAT)
+        # A flat hand that points at the camera is short, but its fingers are as long as its palm is wide.
+        palm = np.linalg.norm(hand[:, _KNUCKLES[0]] - hand[:, _KNUCKLES[-1]], axis=1)
+        fingers = np.linalg.norm(hand[:, _TIPS] - hand[:, _KNUCKLES], axis=2).max(axis=1)
+        share = np.maximum(
+            ramp(tips / np.maximum(knuckles, 1e-3), _FIST, _FLAT),
+            ramp(fingers / np.maximum(palm, 1e-3), *_FINGERS),
+        )
         held = trusted(share, seen.astype(np.float64), 0.15 * scene.rate, np.ones(()), scene.cuts)
         opened[:, side] = smooth(held, 0.03 * scene.rate, scene.cuts)
     return opened
