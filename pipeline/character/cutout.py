@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.character.skeleton import Floats
+from pipeline.plate.fill import fill as fill_patches
 
 #: A pixel at least so opaque has the character's own colour, and one at most so opaque none of it.
 _PURE, _NOTHING = 0.97, 0.02
@@ -125,3 +126,23 @@ def fill(rgb: NDArray[np.uint8], known: NDArray[np.bool_], hole: NDArray[np.bool
     close = np.exp(-distance / reach)[..., None]
     filled = close * near + (1 - close) * guess
     return np.where(hole[..., None], np.asarray(np.clip(filled, 0, 255), np.uint8), rgb)
+
+
+def fill_texture(
+    rgb: NDArray[np.uint8], known: NDArray[np.bool_], hole: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Like ``fill``, with pieces of what is ``known`` instead of its mean colours: for large holes.
+
+    Nothing but ``known`` is copied from; so a trunk is continued with the trunk.
+    """
+    smooth = fill(rgb, known, hole)
+    if not hole.any() or not known.any():
+        return smooth
+    # Of what is far from the hole nothing would be copied; what it costs is searching there.
+    left, top, width, height = cv2.boundingRect(np.asarray(hole, np.uint8))
+    air = max(width, height) // 4
+    box = np.s_[max(0, top - air) : top + height + air, max(0, left - air) : left + width + air]
+    made = fill_patches(np.ascontiguousarray(smooth[box]), ~known[box])
+    result = smooth.copy()
+    result[box][hole[box]] = made[hole[box]]
+    return result

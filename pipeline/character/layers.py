@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.character.cutout import extend, fill
+from pipeline.character.body import Body, Mask, capsule
+from pipeline.character.cutout import extend, fill, fill_texture
 from pipeline.character.model import LAYERS, Layer
-from pipeline.character.parts import Body, Mask, capsule
+from pipeline.character.palette import likeness
 from pipeline.character.skeleton import ARM, LEG, SIDE, Floats, Point
 
 #: Texture kept around a layer, in pixels: its mesh and its filters need air.
@@ -21,6 +22,10 @@ MARGIN = 12
 _CONTINUED = 0.35
 #: Share of its height that is drawn out for this.
 _SOURCE = 0.1
+#: A trunk of which more than this is hidden needs texture there.
+_LARGE = 0.08
+#: A colour that a part has at all: logarithm of its share there over the share that counts as none.
+_OWN = 1.5
 #: A forearm of which less than this can be seen is better guessed from its twin.
 _HIDDEN = 0.75
 
@@ -33,17 +38,27 @@ def build_layers(
     for name in LAYERS:
         if name not in parts:
             continue
-        own = parts[name]
+        own, behind = parts[name], _none(alpha.shape)
         region, borrowed = _region(name, parts, body)
+        if name.endswith("upper_arm"):
+            # A bow or a strap at the shoulder would turn with the arm.
+            strange = borrowed & parts["torso"] & (likeness(rgb, own, _none(own.shape)) < _OWN)
+            region, borrowed = region & ~strange, borrowed & ~strange
+        if name.endswith("arm"):
+            region = _evened(region, alpha, 0.03 * body.unit)
         if name == "torso" or name.endswith("thigh"):
             # The outline of a hand on it is never quite the hand's: a finger's edge would stay behind.
-            own = own & ~_near_forearms(parts, 0.06 * body.unit)
-        known = own | borrowed
+            behind = _near_forearms(parts, 0.09 * body.unit)
+            own = own & ~behind
+        known = (own & region) | borrowed
         hole = region & ~known & (alpha > 0.02)
         # Next to what hides it, a part is shadowed, or has a rim of the other's colours.
         hiding = np.asarray(~own & (alpha > 0.02), np.uint8)
         clean = own & (cv2.distanceTransform(1 - hiding, cv2.DIST_L2, 3) > 0.04 * body.unit)
-        painted = fill(rgb, clean if clean.any() else own, hole)
+        source = clean if clean.any() else own
+        painted = fill(rgb, source, hole)
+        if name == "torso" and (hole & behind).sum() > _LARGE * own.sum():
+            painted = fill_texture(painted, source, hole & behind)
         painted = extend(painted, known | hole)
         layers.append(_crop(name, painted, alpha, known | hole))
     return _with_twins(tuple(layers), parts, body)
@@ -92,6 +107,13 @@ def _reflected(twin: Layer, side: str, body: Body) -> Layer:
         twin.rgba, move, (int(size[0]), int(size[1])), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return Layer(f"{side}_forearm", left, top, np.asarray(rgba, np.uint8))
+
+
+def _evened(region: Mask, alpha: Floats, radius: float) -> Mask:
+    """``region`` with its outline made smooth where it runs through the body; the silhouette stays."""
+    smooth = cv2.GaussianBlur(np.asarray(region, np.float32), (0, 0), max(0.5, radius)) > 0.5
+    inward = cv2.distanceTransform(np.asarray(alpha > 0.5, np.uint8), cv2.DIST_L2, 3)
+    return np.where(inward > 2 * radius, smooth, region)
 
 
 def _region(name: str, parts: dict[str, Mask], body: Body) -> tuple[Mask, Mask]:
@@ -145,8 +167,15 @@ def _arm(side: str, kind: str, shift: int, parts: dict[str, Mask], body: Body) -
         if f"{side}_forearm" in parts:
             joint |= capsule(shape, elbow, elbow, 1.1 * width) & parts[f"{side}_forearm"]
         return own | joint | capsule(shape, shoulder, elbow, 0.8 * width), joint
-    joint = capsule(shape, elbow, elbow, 1.1 * width) & parts[f"{side}_upper_arm"]
-    return own | joint | capsule(shape, elbow, wrist, 0.75 * width), joint
+    joint = capsule(shape, elbow, elbow, 1.1 * width)
+    middle = (elbow + wrist) / 2
+    # A folded arm's elbow is a corner: stretched, there must be flesh between it and the forearm.
+    joint |= _closed(own | joint, 0.2 * body.unit) & capsule(
+        shape, elbow, 0.6 * elbow + 0.4 * wrist, 1.5 * width
+    )
+    joint &= parts[f"{side}_upper_arm"]
+    covered = capsule(shape, elbow, middle, 0.9 * width) | capsule(shape, middle, wrist, 0.65 * width)
+    return own | joint | covered, joint
 
 
 def _leg(side: str, kind: str, shift: int, parts: dict[str, Mask], body: Body) -> tuple[Mask, Mask]:

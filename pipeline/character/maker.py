@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.character.body import survey
 from pipeline.character.cutout import pure_colors
 from pipeline.character.layers import build_layers, continue_below
 from pipeline.character.matting import cut_out
 from pipeline.character.model import Character
 from pipeline.character.paper import figure_on_paper
-from pipeline.character.parts import label_parts, survey
+from pipeline.character.parts import label_parts
 from pipeline.character.picture import read_picture
 from pipeline.character.silhouette import joints_of_silhouette
 from pipeline.character.skeleton import Floats, Point, body_unit, facing, mirrored, points_of
@@ -24,14 +25,14 @@ from pipeline.perception.tracks import BONES, Joint
 if TYPE_CHECKING:
     from pipeline.perception.still import Found
 
-#: A blob of alpha smaller than this share of the largest is kept only if it lies on the skeleton.
-_MAIN_BLOB = 0.5
 #: Pixels of the picture kept around the character.
 _AIR = 8
 #: From shoulders to ears it is at least so far, in body units; and surely a head on its neck from so far on.
 _NECK, _CLEAR_NECK = 0.3, 0.42
 #: Air left and right of the picture in each look, in its longer sides.
 _LOOKS = (0.0, 0.2, 0.35)
+#: The trunks of one body in two looks are no farther apart, in body units.
+_SAME_BODY = 0.6
 #: Elbow, wrist and fingers of each arm.
 _ARMS = (
     [Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_PINKY, Joint.LEFT_INDEX, Joint.LEFT_THUMB],
@@ -47,7 +48,8 @@ def make_character(picture: Path) -> Character:
     """
     rgb, given = read_picture(picture)
     cut = None if given is None else np.asarray(given, np.float32) / 255
-    found = _person(rgb, cut) or _drawing(rgb, cut)
+    person = _person(rgb, cut)
+    found = person or _drawing(rgb, cut)
     if found is None:
         raise NoCharacter("No character was found in the picture.")
     alpha, joints = found
@@ -56,7 +58,9 @@ def make_character(picture: Path) -> Character:
         raise NoCharacter("No character was found in the picture.")
     rgb, alpha, joints = _cropped(rgb, alpha, joints)
     colors = pure_colors(rgb, alpha)
-    return _assemble(colors, alpha, joints)
+    # A pen's line runs from part to part, and along it there is no edge: it says nothing of their borders.
+    guide = colors if person else np.full_like(colors, 128)
+    return _assemble(colors, guide, alpha, joints)
 
 
 def _person(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:
@@ -69,7 +73,9 @@ def _person(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Float
     again = _look(np.ascontiguousarray(shown[:, ::-1]))
     joints = found.joints if again is None else _surer_arms(found.joints, again.joints, shown.shape[1])
     joints = mirrored(joints) if float(facing(joints)) < 0 else joints
-    return cut_out(rgb, found.mask, joints) if given is None else given, joints
+    if given is None:
+        return cut_out(rgb, found.mask, joints, found.others), joints
+    return given if found.others is None else np.where(found.others, np.float32(0), given), joints
 
 
 def _drawing(rgb: NDArray[np.uint8], given: Floats | None) -> tuple[Floats, Floats] | None:
@@ -100,7 +106,9 @@ def _look(rgb: NDArray[np.uint8]) -> Found | None:
             continue
         joints = found.joints.copy()
         joints[:, 0] -= edge
-        found = Found(joints, np.ascontiguousarray(found.mask[:, edge : edge + rgb.shape[1]]))
+        inner = np.s_[:, edge : edge + rgb.shape[1]]
+        others = None if found.others is None else np.ascontiguousarray(found.others[inner])
+        found = Found(joints, np.ascontiguousarray(found.mask[inner]), others)
         if best is None or _neck(joints) > _neck(best.joints):
             best = found
         if _neck(joints) > _CLEAR_NECK:
@@ -122,6 +130,10 @@ def _surer_arms(joints: Floats, flipped: Floats, width: int) -> Floats:
     other = mirrored(flipped)
     other[:, 0] = width - 1 - other[:, 0]
     best = joints.copy()
+    trunk = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
+    apart = float(np.linalg.norm((joints - other)[trunk, :2], axis=1).max())
+    if apart > _SAME_BODY * body_unit(points_of(joints)):
+        return best  # the mirror image showed somebody else, or nothing that can be trusted
     for arm in _ARMS:
         if other[arm, 3].sum() > joints[arm, 3].sum():
             best[arm] = other[arm]
@@ -140,15 +152,17 @@ def _cropped(
     return np.ascontiguousarray(rgb[inner]), np.ascontiguousarray(alpha[inner]), moved
 
 
-def _assemble(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Character:
+def _assemble(rgb: NDArray[np.uint8], guide: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Character:
+    """The character's parts are told apart by the edges of ``guide``."""
     height, width = alpha.shape
     points = points_of(joints)
     body = survey(points, alpha)
     cut = None
     if not body.legs and (alpha[-3:].min(axis=0) > 0.5).mean() > 0.05:
         cut = height
+        guide, _ = continue_below(guide, alpha, points, body.unit)
         rgb, alpha = continue_below(rgb, alpha, points, body.unit)
-    parts = label_parts(rgb, alpha, body, joints)
+    parts = label_parts(guide, alpha, body, joints)
     if "torso" not in parts or "head" not in parts:
         raise NoCharacter("The character's head and body cannot be told apart.")
     layers = build_layers(rgb, alpha, parts, body)
@@ -159,7 +173,7 @@ def _face(rgb: NDArray[np.uint8], alpha: Floats, joints: Floats) -> Floats | Non
     """The mesh (468, 2) of the character's face, or None."""
     from pipeline.perception.face import find_still
 
-    return find_still(_over_gray(rgb, np.asarray(np.rint(255 * alpha), np.uint8)), joints)
+    return find_still(_over_gray(rgb, alpha), joints)
 
 
 def _over_gray(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
@@ -171,14 +185,15 @@ def _on_skeleton(alpha: Floats, joints: Floats) -> Floats:
     """Drop the blobs of ``alpha`` that the skeleton does not touch: other people, birds, noise."""
     solid = np.asarray(alpha > 0.1, np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    if count == 1:
+        return alpha
     bones = np.zeros(solid.shape, np.uint8)
     thick = max(3, round(0.02 * alpha.shape[0]))
     for a, b in BONES:
         start, stop = ([int(v) for v in np.clip(joints[p, :2], -1e4, 1e4)] for p in (a, b))
         cv2.line(bones, start, stop, [1], thick)
-    largest = stats[1:, cv2.CC_STAT_AREA].max(initial=0)
     keep = np.zeros(count, bool)
-    for number in range(1, count):
-        on = bool((bones[labels == number]).any())
-        keep[number] = on or stats[number, cv2.CC_STAT_AREA] > _MAIN_BLOB * largest
+    keep[np.unique(labels[(bones > 0) & (solid > 0)])] = True
+    if not keep.any():
+        keep[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))] = True
     return np.asarray(np.where(keep[labels], alpha, 0), np.float32)

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.character.parts import Mask, capsule
+from pipeline.character.body import Mask, capsule
+from pipeline.character.palette import likeness
 from pipeline.character.skeleton import ARM, LEG, SIDE, Floats, Point, body_unit, points_of
 
 #: The cut is found on a picture whose longer side has so many pixels.
@@ -35,8 +36,6 @@ _STRANGE = 0.5
 _DOUBT = 0.12
 #: Where more of the body than this looks like the background, colours tell nothing.
 _ALIKE = 0.08
-#: Pixels of a colour that count as none.
-_RARE = 2e-5
 
 
 def cut_out(rgb: NDArray[np.uint8], mask: Floats, joints: Floats, others: Mask | None = None) -> Floats:
@@ -72,7 +71,7 @@ def _grown(small: NDArray[np.uint8], coarse: Floats, points: Floats, strangers: 
         return np.asarray(hard, np.bool_)
     head = capsule(coarse.shape, points[Point.HEAD], points[Point.HEAD], 0.6 * unit)
     around = np.asarray((outward > 0.03 * unit) & (outward < 0.5 * unit))
-    like = _likeness(small, bones | (head & (hard > 0)), around)
+    like = likeness(small, around, bones | (head & (hard > 0)))
     strange = np.asarray((like > _STRANGE) & (hard > 0) & ~bones, np.uint8)
     strange = np.asarray(cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3))), np.uint8)
     if strange.sum() < _ALIKE * hard.sum():
@@ -97,24 +96,6 @@ def _bones(shape: tuple[int, ...], points: Floats, unit: float) -> Mask:
         if min(points[a, 3], points[b, 3]) > _SEEN:
             canvas |= capsule(shape, points[a], points[b], radius * unit)
     return canvas
-
-
-def _likeness(small: NDArray[np.uint8], body: Mask, around: Mask) -> Floats:
-    """How much more frequent each pixel's colour is ``around`` than on the ``body``: a logarithm."""
-    lab = cv2.cvtColor(cv2.bilateralFilter(small, 5, 20, 3), cv2.COLOR_RGB2LAB)
-    bins = lab // np.array([8, 4, 4], np.uint8)
-
-    def frequency(where: Mask) -> Floats:
-        count = np.zeros((32, 64, 64), np.float32)
-        np.add.at(count, tuple(bins[where].T), 1)
-        for axis in range(3):
-            count = np.moveaxis(count, axis, 0)
-            count = np.moveaxis(0.5 * count + 0.25 * (np.roll(count, 1, 0) + np.roll(count, -1, 0)), 0, axis)
-        return np.asarray(count / max(1.0, float(count.sum())) + _RARE, np.float32)
-
-    at = tuple(np.moveaxis(bins, 2, 0))
-    ratio = np.log(frequency(around)[at] / frequency(body)[at])
-    return np.asarray(cv2.GaussianBlur(np.clip(ratio, -4, 4), (0, 0), 1.5), np.float32)
 
 
 def _on_bones(cut: Mask, bones: Mask) -> Mask:

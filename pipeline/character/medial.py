@@ -21,6 +21,8 @@ Plane = NDArray[np.float64]
 _SHORTEST, _BRANCHES = 0.05, 12
 #: How much a path keeps to the middle of what it runs through.
 _CENTRED = 1.5
+#: The trunk is about so near to the middle of the figure, in its heights.
+_TRUNK = 0.18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +104,9 @@ def _graphs(
 
 
 def _middle(inside: Mask, inner: Plane) -> tuple[int, int]:
-    """The figure's deepest place near its centroid: in its trunk, though its head may be thicker."""
+    """The figure's deepest place near its middle: in its trunk, though its head may be thicker."""
     rows, columns = np.nonzero(inside)
-    y, x = float(rows.mean()), float(columns.mean())
-    away = np.hypot(rows - y, columns - x) / (0.25 * (np.ptp(rows) + 1))
+    y, x = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+    away = np.hypot(rows - y, columns - x) / (_TRUNK * (np.ptp(rows) + 1))
     best = int(np.argmax(inner[inside] * np.exp(-(away**2))))
     return int(rows[best]), int(columns[best])

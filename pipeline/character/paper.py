@@ -46,7 +46,10 @@ def figure_on_paper(rgb: NDArray[np.uint8]) -> Floats | None:
     area = int(stats[main, cv2.CC_STAT_AREA])
     if not (_LEAST * ink.size < area < _MOST * ink.size and area > _MAIN * int(figure.sum())):
         return None
-    whole = np.asarray(labels == main, np.float32)
+    # The outermost pixels are half ink, half paper: on any other ground they would be a pale rim.
+    rim = 2 * max(1, round(max(ink.shape) / 600)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))
+    whole = cv2.erode(np.asarray(labels == main, np.float32), kernel)
     soft = cv2.GaussianBlur(whole, (0, 0), max(0.7, max(ink.shape) / 900))
     return np.asarray(np.clip((soft - 0.3) / 0.5, 0, 1), np.float32)
 

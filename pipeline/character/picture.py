@@ -100,11 +100,12 @@ def _convert(picture: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
 
 
 def _without_frame(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Without a plain line or two along an edge, as screenshots have: what is cut off there ends before it."""
+    """Without a plain line or two along an edge, as screenshots have: what is cut off ends before it."""
     for _ in range(4):
         depth = max(2, round(_FRAME * len(rgb)))
         lines = rgb[-depth - 1 :].astype(np.int16)
-        plain = np.ptp(lines, axis=1).max(axis=1) < _PLAIN
+        low, high = np.percentile(lines, (3, 97), axis=1)
+        plain = (high - low).max(axis=1) < _PLAIN
         other = np.abs(np.diff(lines, axis=0)).mean(axis=(1, 2)) > _STEP
         # The frame begins after the innermost step to lines that are plain from there on.
         starts = [i + 1 for i in np.flatnonzero(other) if plain[i + 1 :].all()]

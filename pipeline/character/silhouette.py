@@ -30,7 +30,9 @@ _INWARD = 0.75
 _NARROWED = 0.97
 #: Where along a limb, from its root to its tip, its joints are.
 _ELBOW, _WRIST, _KNUCKLES = 0.46, 0.82, 0.93
-_KNEE, _ANKLE = 0.48, 0.86
+_KNEE, _ANKLE = 0.54, 0.86
+#: A foot begins where the leg's path turns, if it turns by so much of its length, between these places.
+_TURN, _FOOT = 0.04, (0.62, 0.93)
 #: Places in the face: towards the figure's left and up, in half widths of the head.
 _FACE: tuple[tuple[int, float, float], ...] = (
     (0, 0.0, -0.05),
@@ -93,7 +95,7 @@ def _figure(found: list[Branch]) -> _Figure | None:
     heads = [b for b in rest if b.length > _HEADED * b.thickness and middle[1] - b.tip[1] > abs(_aside(b))]
     if not heads:
         return None
-    head = min(heads, key=lambda b: abs(_aside(b)) / (middle[1] - float(b.tip[1])))
+    head = max(heads, key=_headlike)
     arms = [b for b in rest if b in slender and b is not head]
     left = max((b for b in arms if _aside(b) > 0), key=lambda b: b.length, default=None)
     right = max((b for b in arms if _aside(b) < 0), key=lambda b: b.length, default=None)
@@ -102,6 +104,13 @@ def _figure(found: list[Branch]) -> _Figure | None:
         return None
     spare = [b for b in slender if b not in (head, *pair, *legs)]
     return _Figure(head, (left, right), (legs[0], legs[1])) if len(spare) <= _SPARE else None
+
+
+def _headlike(branch: Branch) -> float:
+    """Large for what is wide, straight above and no spur: a head, and not a raised arm or a lock of hair."""
+    up = float(branch.path[0, 1] - branch.tip[1])
+    upright = up**2 / max(up**2 + _aside(branch) ** 2, 1e-6)
+    return float(branch.depth[len(branch.depth) // 2 :].max()) * branch.length * upright
 
 
 def _aside(branch: Branch) -> float:
@@ -134,7 +143,8 @@ def _joints(figure: _Figure) -> Floats:
         for finger in (Joint.LEFT_PINKY, Joint.LEFT_INDEX, Joint.LEFT_THUMB):
             put(finger + side, knuckles)
     for side, leg in enumerate(figure.legs):
-        root, knee, ankle, toe = _along(figure, leg, (0.0, _KNEE, _ANKLE, 1.0))
+        heel = _heel(figure, leg)
+        root, knee, ankle, toe = _along(figure, leg, (0.0, _KNEE * heel, heel, 1.0))
         for joint, place in (
             (Joint.LEFT_HIP, root),
             (Joint.LEFT_KNEE, knee),
@@ -174,6 +184,17 @@ def _along(figure: _Figure, limb: Branch, shares: tuple[float, ...]) -> list[Pla
     return [
         np.array([np.interp(share * gone[-1], gone, path[:, axis]) for axis in (0, 1)]) for share in shares
     ]
+
+
+def _heel(figure: _Figure, leg: Branch) -> float:
+    """The place of the ankle along ``leg``, as a share: where its path turns into the foot."""
+    shares = np.linspace(0, 1, 65)
+    path = np.array(_along(figure, leg, tuple(shares)))
+    way = path[-1] - path[0]
+    length = max(1e-6, float(np.linalg.norm(way)))
+    off = np.abs((path - path[0]) @ np.array([-way[1], way[0]])) / length**2
+    off[(shares < _FOOT[0]) | (shares > _FOOT[1])] = 0
+    return float(shares[np.argmax(off)]) if off.max() > _TURN else _ANKLE
 
 
 def _head(figure: _Figure) -> tuple[Plane, float, Plane]:

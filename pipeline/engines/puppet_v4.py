@@ -17,7 +17,8 @@ from pipeline.engines.puppet.ground import lay_shadows
 from pipeline.engines.puppet.hands import opening, with_hands
 from pipeline.engines.puppet.measure import own_roll, own_turn
 from pipeline.engines.puppet.order import drawing_order
-from pipeline.engines.puppet.retarget import Performance, retarget
+from pipeline.engines.puppet.performance import Performance
+from pipeline.engines.puppet.retarget import retarget
 from pipeline.engines.puppet.skin import Pose
 from pipeline.perception.tracks import Person
 

@@ -9,10 +9,15 @@ from typing import Any
 
 from pipeline.errors import Unreadable
 from pipeline.ffmpeg.hdr import CURVES
-from pipeline.ffmpeg.tool import flags, guard, running
+from pipeline.ffmpeg.tool import THREADS, flags, guard, running
 
 #: ffprobe's field orders, whose second letter is the field shown first, by bwdif's names.
 _SHOWN_FIRST = {"tt": "tff", "bt": "tff", "bb": "bff", "tb": "bff"}
+#: transpose's names of quarter turns, by the signs of what goes from x to y and from y to x.
+_TRANSPOSED = {
+    **{(True, False): "clock", (False, True): "cclock"},
+    **{(True, True): "cclock_flip", (False, False): "clock_flip"},
+}
 #: How many frames are looked at to tell whether what is said to be interlaced is: as many as this many
 #: pixels make (a second or two of broadcast sizes), since each has to be decoded; within limits.
 _JUDGED_PIXELS, _FEWEST_JUDGED, _MOST_JUDGED = 120_000_000, 8, 120
@@ -21,7 +26,13 @@ _JUDGED_PIXELS, _FEWEST_JUDGED, _MOST_JUDGED = 120_000_000, 8, 120
 _WHOLE_RATIO = 1.05
 #: How many whole frames must be seen for each one that is combed, for the file to be wrong.
 _WHOLE_PER_COMBED = 4
-_ALPHA_FORMATS = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
+_ALPHA_FORMATS = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")
+#: swscale's names of the matrices that ffprobe names. A decoder may know less than the container does,
+#: so its frames are not asked.
+_MATRICES = {
+    **{"bt709": "bt709", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020", "bt2020c": "bt2020"},
+    **{"bt470bg": "bt601", "smpte170m": "bt601"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,9 @@ class Picture:
 
     #: The size in square pixels after rotation, before odd sides are cut.
     display: tuple[int, int]
-    #: swscale's name of the matrix from YUV to RGB; ``auto`` where the file says it.
+    #: The filters, with their options, that turn and mirror it as the file asks for.
+    turn: tuple[tuple[str, ...], ...]
+    #: swscale's name of the matrix from YUV to RGB; ``auto`` where there is none (RGB).
     matrix: str
     #: The curve of an HDR picture, one of ``hdr.CURVES``; None for standard range.
     hdr: str | None
@@ -44,8 +57,10 @@ def picture_of(source: str | Path, stream: dict[str, Any]) -> Picture:
     """The pictures of ``stream``, ffprobe's account of it in ``source``, a path or an address."""
     transfer = stream.get("color_transfer")
     alpha = stream.get("pix_fmt", "").startswith(_ALPHA_FORMATS)
+    turn = _turn(stream)
     return Picture(
-        display=_display_size(stream),
+        display=_display_size(stream, turn),
+        turn=turn,
         matrix=_matrix(stream),
         hdr=transfer if transfer in CURVES else None,
         fields=_fields(source, stream),
@@ -53,20 +68,35 @@ def picture_of(source: str | Path, stream: dict[str, Any]) -> Picture:
     )
 
 
-def _display_size(stream: dict[str, Any]) -> tuple[int, int]:
+def _turn(stream: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """What the display matrix does, to the nearest right angle.
+
+    Not left to ffmpeg: it would turn fields before they are made whole, and its versions differ where
+    a picture is mirrored.
+    """
+    for data in stream.get("side_data_list", []):
+        rows = [line.partition(":")[2].split() for line in data.get("displaymatrix", "").split("\n") if line]
+        if len(rows) >= 2:
+            (a, b), (c, d) = (map(int, row[:2]) for row in rows[:2])
+            if abs(b) > abs(a):
+                return (("transpose", _TRANSPOSED[b > 0, c > 0]),)
+            return ((("hflip",),) if a < 0 else ()) + ((("vflip",),) if d < 0 else ())
+    return ()
+
+
+def _display_size(stream: dict[str, Any], turn: tuple[tuple[str, ...], ...]) -> tuple[int, int]:
     """Square pixels, upright."""
     width, height = int(stream["width"]), int(stream["height"])
     above, _, below = stream.get("sample_aspect_ratio", "1:1").partition(":")
     if int(below or 0) and Fraction(1, 4) < (aspect := Fraction(int(above), int(below))) < 4:
         width = round(width * aspect)  # other aspects are mistakes of the file
-    turns = [float(data["rotation"]) for data in stream.get("side_data_list", []) if "rotation" in data]
-    turned = bool(turns) and round(turns[0] / 90) % 2 == 1
-    return (height, width) if turned else (width, height)
+    return (height, width) if turn and turn[0][0] == "transpose" else (width, height)
 
 
 def _matrix(stream: dict[str, Any]) -> str:
-    if stream.get("color_space", "unknown") not in {"unknown", "reserved"}:
-        return "auto"
+    space = stream.get("color_space", "unknown")
+    if space not in {"unknown", "reserved"}:
+        return _MATRICES.get(space, "auto")
     if stream.get("color_transfer") in CURVES:
         return "bt2020"
     # What players do with untagged video; swscale would take BT.601 for all.
@@ -87,7 +117,8 @@ def _is_combed(source: str | Path, stream: int, frames: int) -> bool:
     """
     address, options = guard(source)
     judge = f"idet=prog_thres={_WHOLE_RATIO},metadata=print:file=-"
-    arguments = ["-nostdin", "-v", "error", "-threads", "2", *flags(options), "-i", address]
+    options |= {"threads": str(THREADS), "noautorotate": None}
+    arguments = ["-nostdin", "-v", "error", *flags(options), "-i", address]
     taken = ["-map", f"0:{stream}", "-frames:v", str(frames), "-vf", judge, "-f", "null", "-"]
     seen = {"tff": 0.0, "bff": 0.0, "progressive": 0.0, "undetermined": 0.0}
     with running("ffmpeg", [*arguments, *taken]) as child:

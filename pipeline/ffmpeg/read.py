@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, ToolError, Unreadable
 from pipeline.ffmpeg.hdr import table_file
 from pipeline.ffmpeg.picture import Picture
 from pipeline.ffmpeg.probe import Source, inspect
-from pipeline.ffmpeg.tool import guard, running
+from pipeline.ffmpeg.tool import THREADS, guard, running
 from pipeline.spec import Span, VideoInfo
 
 Frame = NDArray[np.uint8]
@@ -83,7 +83,7 @@ def read_gray(
     raises ``ToolError``.
     """
     address, options = guard(path)
-    picture = ffmpeg.input(address, **options)["v:0"].filter("trim", start_frame=start)
+    picture = ffmpeg.input(address, threads=THREADS, **options)["v:0"].filter("trim", start_frame=start)
     limit = {} if count is None else {"frames:v": count}
     yield from _arrays(
         _compile(picture, "gray", limit), (height, width), count, f"matte frame {start} and on", ToolError
@@ -107,7 +107,9 @@ def _shown(
             options |= {"noaccurate_seek": None}
     # Times are kept as the file has them, so that slots are the same wherever decoding starts.
     # Without presentation times only the order is known, and reading starts with the first frame.
-    picture = ffmpeg.input(address, threads=2, copyts=None, **options)[str(source.stream)]
+    picture = ffmpeg.input(address, threads=THREADS, noautorotate=None, copyts=None, **options)[
+        str(source.stream)
+    ]
     origin = f"{first}" if timeline.exact else "STARTPTS"
     picture = picture.filter("setpts", f"PTS-{origin}+{timeline.half_slot(rate)}")
     if source.picture.fields:
@@ -143,7 +145,9 @@ def _converted(
     size: tuple[int, int],
     table: Path | None,
 ) -> ffmpeg.nodes.FilterableStream:
-    """The coded ``picture`` as planes of red, green and blue of ``size``."""
+    """The coded ``picture``, upright, as planes of red, green and blue of ``size``."""
+    for name, *how in coded.turn:
+        picture = picture.filter(name, *how)
     if coded.display != (info.width, info.height):
         flags = f"bicubic+{_SCALE}"
         picture = picture.filter("scale", *coded.display, flags=flags, in_color_matrix=coded.matrix)
@@ -159,7 +163,7 @@ def _converted(
 
 def _compile(picture: ffmpeg.nodes.FilterableStream, pixels: str, limit: dict[str, int]) -> list[str]:
     out = picture.output("pipe:", format="rawvideo", pix_fmt=pixels, fps_mode="passthrough", **limit)
-    everywhere = ("-nostdin", "-hide_banner", "-loglevel", "error")
+    everywhere = ("-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", str(THREADS))
     arguments: list[str] = out.global_args(*everywhere).get_args()
     return arguments
 

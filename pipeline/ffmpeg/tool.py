@@ -21,6 +21,10 @@ DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 #: Also keeps the build's name and random ids out of files: same input, same bytes.
 BITEXACT = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 
+#: Threads of decoders and of filters: by themselves they take as many as there are cores, each with
+#: frames of its own in memory.
+THREADS = 2
+
 #: ENOSPC and EDQUOT, as ffmpeg says them.
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 #: How much of ffmpeg's complaint an error carries.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ToolError
-from pipeline.ffmpeg.tool import BITEXACT, Child, running
+from pipeline.ffmpeg.tool import BITEXACT, THREADS, Child, running
 
 
 def ticks(rate: Fraction) -> tuple[int, int]:
@@ -37,7 +37,7 @@ class _Writer:
         self._part = path.with_name(f".{path.name}.part")
         raw = ["-f", "rawvideo", "-pix_fmt", pixels, "-video_size", f"{shape[1]}x{shape[0]}"]
         self._arguments = [
-            *["-hide_banner", "-loglevel", "error", "-y"],
+            *["-hide_banner", "-loglevel", "error", "-y", "-filter_threads", str(THREADS)],
             *[*raw, "-framerate", str(rate), "-i", "pipe:0"],
             *[*encode, *BITEXACT, f"file:{self._part.absolute()}"],
         ]

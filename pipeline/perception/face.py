@@ -9,6 +9,7 @@ import warnings
 from types import TracebackType
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -100,14 +101,17 @@ class FaceFinder:
 
     def _process(self, rgb: NDArray[np.uint8]) -> Floats | None:
         height, width = rgb.shape[:2]
+        # The graph takes its picture for a square.
+        side = max(height, width)
+        square = cv2.copyMakeBorder(rgb, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="google.protobuf")
-            found = self._graph.process(np.ascontiguousarray(rgb))
+            found = self._graph.process(square)
         if not found.multi_face_landmarks:
             return None
         marks = [(mark.x, mark.y, mark.z) for mark in found.multi_face_landmarks[0].landmark[:POINTS]]
         # z is in units of the width, like x.
-        return np.array(marks, np.float32) * np.array([width, height, width], np.float32)
+        return np.array(marks, np.float32) * np.float32(side)
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,12 @@ from pipeline.perception.tracks import Joint
 
 #: Pictures are looked at with their longer side at one of these, in pixels.
 _SIZES = (720, 1280, 400)
+#: So many others are looked for, with at most so much of them under those already known, and seen so well.
+_OTHERS, _SAME, _SURE = 3, 0.3, 0.7
+#: Others at least so large, as a share of the first, matter.
+_SMALLEST = 0.02
+#: People are painted over on a picture whose longer side has so many pixels.
+_PAINTED = 360
 #: Joints that a person must show to be one.
 _TRUNK = (Joint.NOSE, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
 
@@ -28,6 +34,8 @@ class Found:
     joints: NDArray[np.float32]
     #: float32 (H, W), 0-1.
     mask: NDArray[np.float32]
+    #: bool (H, W): pixels of other people.
+    others: NDArray[np.bool_] | None = None
 
 
 def find_person(rgb: NDArray[np.uint8]) -> Found | None:
@@ -41,8 +49,46 @@ def find_person(rgb: NDArray[np.uint8]) -> Found | None:
             for view in _views(rgb):
                 pose = detector.find(view.picture)
                 if pose is not None and _plausible(pose, view.picture.shape):
-                    return view.back(pose, rgb)
+                    return _largest(view.back(pose, rgb), rgb, detector)
     return None
+
+
+def _largest(first: Found, rgb: NDArray[np.uint8], detector: PoseDetector) -> Found:
+    """The largest of ``first`` and those who are found when it is painted over; the rest are the others."""
+    found = [first]
+    for _ in range(_OTHERS):
+        known = np.max([person.mask for person in found], axis=0)
+        view = next(_views(_without(rgb, known)))
+        pose = detector.find(view.picture)
+        if pose is None or not _plausible(pose, view.picture.shape):
+            break
+        if float(pose.joints[list(_TRUNK), 3].mean()) < _SURE:
+            break
+        other = view.back(pose, rgb)
+        solid = other.mask > 0.5
+        if solid.sum() < _SMALLEST * (first.mask > 0.5).sum() or (known[solid] > 0.5).mean() > _SAME:
+            break
+        found.append(other)
+    if len(found) == 1:
+        return first
+    found.sort(key=lambda person: -float(person.mask.sum()))
+    rest = np.max([person.mask for person in found[1:]], axis=0)
+    return replace(found[0], others=np.asarray((rest > 0.3) & (rest > found[0].mask), np.bool_))
+
+
+def _without(rgb: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``rgb`` with what ``mask`` shows, and a rim around it, painted over from its surroundings."""
+    scale = min(1.0, _PAINTED / max(mask.shape))
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    rim = max(2, round(0.02 * max(size)))
+    gone = cv2.dilate(
+        np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 0.2, np.uint8),
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)),
+    )
+    painted = cv2.resize(cv2.inpaint(small, gone, 3, cv2.INPAINT_TELEA), mask.shape[::-1])
+    over = cv2.resize(gone, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.where(over[..., None] > 0, np.asarray(painted, np.uint8), rgb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,7 @@ def _finished(
     for view, own in zip(views, numbers, strict=True):
         samples = Samples(view, own, (video.width, video.height))
         for place in range(len(own)):
-            rgb, matte = next(frames)
-            if matte is not None:
-                samples.put(place, rgb, matte)
+            samples.put(place, *next(frames))
             done += 1
             report(Progress(done, total))
         gains = np.ones((view.stop - view.start, 3), np.float32)

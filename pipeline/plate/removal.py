@@ -17,7 +17,7 @@ _DIFFERS = 16
 #: Shares of the frame's shorter side: the rim around the matte, and how far what is worn may reach.
 _RIM, _REACH = 1 / 60, 1 / 7
 #: A matte's values up to this are a veil, not a person.
-_SOLID = 10
+_SOLID = 40
 #: How far from the matte, as a share of the shorter side, nothing of the person can be.
 _FAR = 1 / 28
 #: ``closeness`` above this is a person's, with a narrow rim.
@@ -26,23 +26,29 @@ COVERED = 210
 
 def closeness(matte: Mask) -> Mask:
     """How near each pixel is to a person: uint8, 0 well away, above ``COVERED`` where they may be."""
-    if matte.max(initial=0) <= _SOLID:
-        return np.zeros_like(matte)
-    away = cv2.distanceTransform(np.where(matte > _SOLID, np.uint8(0), np.uint8(255)), cv2.DIST_L2, 3)
+    result = np.zeros_like(matte)
     reach = max(2.0, _FAR * min(matte.shape))
-    return np.asarray(
-        cv2.convertScaleAbs(np.minimum(away, np.float32(reach)), alpha=-255 / reach, beta=255), np.uint8
-    )
+    box = _grown_box(matte, int(np.ceil(reach)))
+    if box is not None:
+        x, y, width, height = box
+        part = np.s_[y : y + height, x : x + width]
+        away = np.minimum(_away(matte[part]), np.float32(reach))
+        result[part] = cv2.convertScaleAbs(away, alpha=-255 / reach, beta=255)
+    return result
 
 
 def around(matte: Mask) -> tuple[int, int, int, int] | None:
     """x, y, width, height of all that ``removal`` may take out; None where nobody is."""
+    return _grown_box(matte, round((_REACH + 2 * _RIM) * min(matte.shape)) + 2)
+
+
+def _grown_box(matte: Mask, pixels: int) -> tuple[int, int, int, int] | None:
+    """The box of the people of ``matte`` and so many pixels around it."""
     x, y, width, height = cv2.boundingRect(np.where(matte > _SOLID, np.uint8(255), np.uint8(0)))
     if not width:
         return None
-    reach = round((_REACH + 2 * _RIM) * min(matte.shape)) + 2
-    left, top = max(0, x - reach), max(0, y - reach)
-    right, bottom = min(matte.shape[1], x + width + reach), min(matte.shape[0], y + height + reach)
+    left, top = max(0, x - pixels), max(0, y - pixels)
+    right, bottom = min(matte.shape[1], x + width + pixels), min(matte.shape[0], y + height + pixels)
     return left, top, right - left, bottom - top
 
 

@@ -52,9 +52,16 @@ class Samples:
         self._near = np.full((len(numbers), rows, columns), 255, np.uint8)
         self._small = np.zeros((len(numbers), *small, 3), np.uint8)
         self._small_near = np.full((len(numbers), *small), 255, np.uint8)
+        self._missed: list[int] = []
 
-    def put(self, place: int, rgb: Frame, matte: Frame) -> None:
-        """Lay frame ``numbers[place]`` on the canvas; ``matte`` is everybody's, smaller."""
+    def put(self, place: int, rgb: Frame, matte: Frame | None) -> None:
+        """Lay frame ``numbers[place]`` on the canvas; ``matte`` is everybody's, smaller.
+
+        A frame without one, in which somebody was missed, counts only where all are such frames.
+        """
+        if matte is None:
+            self._missed.append(place)
+            matte = np.zeros((2, 2), np.uint8)
         near = cv2.resize(closeness(matte), self._frame_size, interpolation=cv2.INTER_LINEAR)
         matrix = self._view.matrix(self._numbers[place])
         if matrix is not None:
@@ -75,6 +82,7 @@ class Samples:
         ``grids`` is the view's part of ``Tracks.light``. Samples are first compared at a smaller size:
         a median of frames in different lights would be a patchwork of them.
         """
+        self._hide_missed()
         gains = np.ones((len(grids), 3), np.float32)
         own = np.array(self._numbers) - self._view.start
         for _ in range(2):
@@ -91,7 +99,12 @@ class Samples:
 
     def median(self) -> tuple[Frame, Mask]:
         """The canvas, and where it is not to be trusted: where no sample showed the scene."""
+        self._hide_missed()
         return median(self._colors, self._near)
+
+    def _hide_missed(self) -> None:
+        if len(self._missed) < len(self._numbers):
+            self._near[self._missed] = self._small_near[self._missed] = 255
 
     def _grids(self, plate: Frame) -> Iterator[Frame]:
         """The light of the small ``plate`` as each frame of the view sees it."""
@@ -120,31 +133,33 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
     """
     count, rows = near.shape[:2]
     canvas = np.empty(colors.shape[1:], np.uint8)
-    doubtful = np.empty(colors.shape[1:3], np.bool_)
+    doubtful = np.zeros(colors.shape[1:3], np.bool_)
     need = max(1, round(_SEEN_SHARE * count))
     for top in range(0, rows, _STRIP):
         strip = slice(top, top + _STRIP)
-        close = near[:, strip]
+        planes = list(colors[:, strip].copy())
+        # Only the columns in which people come near need more than the middle of all.
+        columns = np.flatnonzero(near[:, strip].any(axis=(0, 1)))
+        across = slice(columns[0], columns[-1] + 1) if len(columns) else slice(0)
+        close = near[:, strip, across]
         far = (close == 0).sum(axis=0, dtype=np.int16) >= need
         hidden = np.where(far, close > 0, close > COVERED)
-        seen = count - hidden.sum(axis=0, dtype=np.int16)
-        # What is hidden sorts behind everything that was seen.
-        planes = list(colors[:, strip].copy())
         for plane, cover in zip(planes, hidden, strict=True):
-            plane[cover] = 255
+            plane[:, across][cover] = 255  # sorts behind everything that was seen
         ranked = _sorted(planes)
         canvas[strip] = ranked[(count - 1) // 2]
-        low, high = ranked[(count - 1) // 8].copy(), ranked[(count - 1) * 7 // 8].copy()
+        seen = count - hidden.sum(axis=0, dtype=np.int16)
         partly = np.nonzero(seen < count)
         if len(partly[0]):
-            values = np.stack([plane[partly] for plane in ranked])
-            last = np.maximum(seen[partly] - 1, 0)[None, :, None]
-            canvas[strip][partly], low[partly], high[partly] = (
-                np.take_along_axis(values, last * rank // 8, axis=0)[0] for rank in (4, 1, 7)
-            )
-        # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
-        unsteady = (high.astype(np.int16) - low).max(axis=2) > _UNSTEADY
-        doubtful[strip] = (seen < need) | ((seen < round(_RARE_SHARE * count)) & unsteady)
+            values = np.stack([plane[:, across] for plane in ranked])
+            last = np.maximum(seen[partly] - 1, 0)
+            ranks = (last // 2, last // 8, last - last // 8)
+            middle, low, high = (values[(rank, *partly)] for rank in ranks)
+            canvas[strip, across][partly] = middle
+            # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
+            unsteady = (high.astype(np.int16) - low).max(axis=1) > _UNSTEADY
+            rare = (seen[partly] < round(_RARE_SHARE * count)) & unsteady
+            doubtful[strip, across][partly] = (seen[partly] < need) | rare
     grown = cv2.dilate(doubtful.astype(np.uint8), np.ones((5, 5), np.uint8))
     return canvas, np.asarray(grown > 0, np.bool_)
 

@@ -65,13 +65,19 @@ class WalkingBlock:
         mask = self.mask(number).astype(np.uint8) * 255
         return np.asarray(cv2.resize(mask, MATTE, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def tracks(self) -> Tracks:
-        joints = np.zeros((self.frames, JOINTS, 4), np.float32)
+    def camera(self) -> NDArray[np.float64] | None:
+        """From each frame's pixels to the first's; None for a camera that stands still."""
+        if not self.pan:
+            return None
         camera = np.tile(np.eye(3), (self.frames, 1, 1))
         camera[:, 0, 2] = self.pan * np.arange(self.frames)
+        return camera
+
+    def tracks(self) -> Tracks:
+        joints = np.zeros((self.frames, JOINTS, 4), np.float32)
         person = Person("person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int8))
         light = np.stack([light_of(self._small(number), self.matte(number)) for number in range(self.frames)])
-        return Tracks((person,), (), MATTE, camera if self.pan else None, light)
+        return Tracks((person,), (), MATTE, self.camera(), light)
 
     def _small(self, number: int) -> Frame:
         """The frame as perception looks at it."""
@@ -102,6 +108,39 @@ class WalkingBlock:
 
     def _frames(self) -> Iterator[Frame]:
         return (self.frame(number) for number in range(self.frames))
+
+
+@dataclass(frozen=True)
+class Handheld(WalkingBlock):
+    """Filmed from the hand: every frame is shifted by parts of a pixel, turned and zoomed a little."""
+
+    def _way(self, number: int) -> NDArray[np.float64]:
+        """From a frame's pixels to the wall's."""
+        turn, zoom = 0.008 * np.sin(0.7 * number), 1 + 0.012 * np.sin(0.4 * number)
+        cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
+        right, down = 40.0 + 2.3 * np.sin(1.1 * number), 5.0 + 1.7 * np.sin(0.9 * number)
+        return np.array([[cos, -sin, right], [sin, cos, down], [0, 0, 1]])
+
+    def background(self, number: int) -> Frame:
+        flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+        big = wall(WIDTH + 80, HEIGHT + 20)
+        seen = cv2.warpPerspective(
+            big, self._way(number), (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT
+        )
+        return np.asarray(seen, np.uint8)
+
+    def camera(self) -> NDArray[np.float64]:
+        home = np.linalg.inv(self._way(0))
+        return np.stack([home @ self._way(number) for number in range(self.frames)])
+
+
+@dataclass(frozen=True)
+class Flickering(WalkingBlock):
+    """Under a lamp that flickers: every other frame is darker."""
+
+    def background(self, number: int) -> Frame:
+        steady = super().background(number)
+        return np.asarray(np.rint(steady * (0.93 if number % 2 else 1.0)), np.uint8)
 
 
 def psnr(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:

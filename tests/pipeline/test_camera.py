@@ -42,6 +42,44 @@ def test_a_pan_is_followed_to_half_a_pixel_over_many_anchors() -> None:
     assert shift(matrix, 427, 240) > 200
 
 
+def handheld(step: int) -> NDArray[np.float64]:
+    """From a frame's pixels to the wall's: parts of a pixel, a little turn and zoom."""
+    turn, zoom = 0.006 * np.sin(0.5 * step), 1 + 0.01 * np.sin(0.3 * step)
+    cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
+    right, down = 200 + 1.9 * np.sin(0.8 * step), 100 + 1.3 * np.sin(1.1 * step)
+    return np.array([[cos, -sin, right], [sin, cos, down], [0, 0, 1]])
+
+
+def held(step: int) -> NDArray[np.uint8]:
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpPerspective(scene(), handheld(step), (427, 240), flags=flags), np.uint8)
+
+
+def test_a_camera_held_in_the_hand_is_followed_to_a_fifth_of_a_pixel() -> None:
+    track = CameraTracker()
+    home = np.linalg.inv(handheld(0))
+    for step in range(24):
+        matrix = track(held(step), None, cut=False)
+        assert shift(matrix @ np.linalg.inv(home @ handheld(step)), 427, 240) < 0.2
+
+
+def test_a_caption_that_stands_before_a_moving_scene_is_not_the_scene() -> None:
+    track = CameraTracker()
+    for step in range(8):
+        frame = view(100 + 2.5 * step, 100)
+        frame[20:110, 20:150] = scene()[:90, :130]
+        matrix = track(frame, None, cut=False)
+        assert abs(matrix[0, 2] - 2.5 * step) < 0.3
+
+
+def test_a_screen_that_moves_before_a_still_scene_moves_no_camera() -> None:
+    track = CameraTracker()
+    for step in range(8):
+        frame = view(100, 100)
+        frame[20:170, 20:220] = scene()[30 : 30 + 150, 50 + 2 * step : 250 + 2 * step]
+        np.testing.assert_array_equal(track(frame, None, cut=False), np.eye(3))
+
+
 def test_a_bare_wall_says_nothing_so_the_camera_stays() -> None:
     track = CameraTracker()
     for level in (100, 101, 103):

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from pipeline import weights
+from pipeline.__main__ import main
 from pipeline.errors import EngineError
 from pipeline.plate import Plate, make_plate
 from pipeline.plate.fill import fill
@@ -119,3 +121,12 @@ def test_the_plans_filler_makes_the_plate(folder: Path, tmp_path: Path) -> None:
     embedded = replace(request, plan=plan_for(Model.V4))
     done = make_plate(embedded, lambda _: None)
     assert not (Plate.load(Path(done.files["plate"])).frame(0)[140, 40] == (0, 255, 0)).all()
+
+
+def test_the_entry_point_says_where_weights_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder, Green())
+    monkeypatch.setattr("pipeline.__main__.fix_environment", lambda: None)
+    for value, name in (("", EMBEDDED_FILL), (str(folder), LAMA)):
+        result = CliRunner().invoke(main, ["samples", "--help"], env={"FARM_WEIGHTS": value})
+        assert result.exit_code == 0
+        assert best_fill() == name

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -180,3 +180,24 @@ def test_an_empty_wall_holds_no_person() -> None:
     from tests.pipeline.scenes import wall
 
     assert find_person(wall(480, 320)) is None
+
+
+def test_where_pieces_meet_joints_go_on_and_the_name_stays(seen: Seen, tmp_path: Path) -> None:
+    """Against the same video in one piece: the change across the boundary is as large as elsewhere."""
+    plan = replace(plan_for(Model.V4), piece_frames=20)
+    files: dict[str, Path] = {"video": seen.video}
+    for stage, spans in ((Stage.ANALYSE, plan.pieces(seen.info.frames)), (Stage.JOIN, ())):
+        out = tmp_path / stage.value
+        out.mkdir()
+        made: list[Progress | Item] = []
+        done = run(Request(stage, RenderSpec(), plan, out, files, seen.info, spans), made.append)
+        for event in (*made, done):
+            files |= {name: Path(path) for name, path in getattr(event, "files", {}).items()}
+    (person,), whole = Tracks.load(files["tracks"]).people, seen.tracks.people[0]
+    assert person.present.all()
+    torso = np.linalg.norm(whole.joints[:, 11, :2] - whole.joints[:, 23, :2], axis=-1).mean()
+    apart = np.linalg.norm(person.joints[:, LIMBS, :2] - whole.joints[:, LIMBS, :2], axis=-1).mean(axis=1)
+    assert apart.max() / torso < 0.05
+    steps = np.linalg.norm(np.diff(person.joints[:, LIMBS, :2], axis=0), axis=-1).mean(axis=1)
+    others = np.linalg.norm(np.diff(whole.joints[:, LIMBS, :2], axis=0), axis=-1).mean(axis=1)
+    assert abs(steps[19] - others[19]) / torso < 0.04

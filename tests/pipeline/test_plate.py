@@ -17,7 +17,7 @@ from pipeline.plate.artifact import save_plate
 from pipeline.plate.views import View
 from pipeline.protocol import Item, Progress, Request
 from pipeline.spec import Model, plan_for
-from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, WalkingBlock, psnr
+from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, Flickering, Handheld, WalkingBlock, psnr
 
 
 def made(request: Request) -> Plate:
@@ -30,8 +30,8 @@ def made(request: Request) -> Plate:
 
 @pytest.mark.parametrize(
     "scene",
-    [WalkingBlock(), WalkingBlock(pan=2.5, speed=5), WalkingBlock(brighter=0.006)],
-    ids=["still camera", "pan", "light that rises"],
+    [WalkingBlock(), WalkingBlock(pan=2.5, speed=5), WalkingBlock(brighter=0.006), Handheld(), Flickering()],
+    ids=["still camera", "pan", "light that rises", "from the hand", "light that flickers"],
 )
 def test_what_was_seen_uncovered_is_the_true_background(scene: WalkingBlock, tmp_path: Path) -> None:
     plate = made(scene.request(tmp_path))
@@ -119,16 +119,30 @@ def test_a_person_who_never_leaves_is_filled_with_more_of_the_same(tmp_path: Pat
     "scene",
     [
         WalkingBlock(frames=1),
+        WalkingBlock(frames=2),
         WalkingBlock(frames=3, size=(2, 2)),
         WalkingBlock(frames=3, size=(1, 1), speed=0),
         WalkingBlock(frames=3, size=(3 * WIDTH, HEIGHT), speed=-20),
     ],
-    ids=["one frame", "a person of four pixels", "a person of one", "a person who fills the frame"],
+    ids=[
+        "one frame",
+        "fewer than are sampled",
+        "a person of four pixels",
+        "a person of one",
+        "a person who fills the frame",
+    ],
 )
 def test_the_odd_ones_work(scene: WalkingBlock, tmp_path: Path) -> None:
     plate = made(scene.request(tmp_path))
     assert plate.frame(0).shape == (HEIGHT, WIDTH, 3)
     assert plate.clean(0, scene.frame(0), scene.matte(0)).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_shot_in_which_nobody_was_ever_found_is_its_own_plate(tmp_path: Path) -> None:
+    scene = WalkingBlock(frames=6, size=(0, 0))
+    plate = made(scene.request(tmp_path))
+    assert psnr(plate.frame(2), scene.background(2)) > 36
+    np.testing.assert_array_equal(plate.clean(2, scene.frame(2), scene.matte(2)), scene.frame(2))
 
 
 def test_the_same_inputs_make_the_same_bytes_however_the_video_is_cut(tmp_path: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.character import Character, make_character
-from pipeline.character.skeleton import ARM, SIDE, Point
+from pipeline.character.skeleton import ARM, LEG, SIDE, Point, points_of
 from pipeline.engines import engine_for
 from pipeline.engines.base import Scene
-from pipeline.engines.puppet.retarget import Performance, retarget
+from pipeline.engines.puppet.performance import Performance
+from pipeline.engines.puppet.retarget import LONGEST, SHORTEST, retarget
 from pipeline.engines.puppet.sample import sample, sample_on
 from pipeline.errors import EngineError
 from pipeline.perception.tracks import Joint, Person
@@ -82,6 +86,26 @@ def test_a_turning_limb_keeps_its_length_and_follows_the_angle(character: Charac
     np.testing.assert_allclose(lengths, lengths[0], rtol=0.03)
     turned = np.unwrap(np.arctan2(upper[:, 1], upper[:, 0]))
     np.testing.assert_allclose(turned - turned[0], angles, atol=np.radians(3))
+
+
+@given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0, 60))
+@settings(max_examples=20, deadline=None)
+def test_whatever_the_driver_does_bones_keep_their_length_within_what_foreshortening_may_take(
+    character: Character, seed: int, spread: float
+) -> None:
+    joints = standing(character, 8)
+    joints[..., :2] += np.random.default_rng(seed).normal(0, spread, joints[..., :2].shape)
+    performance = retarget(character, person(joints), SCENE)
+    own = points_of(character.joints)[:, :2]
+    for chain in (ARM, LEG):
+        for a, b in itertools.pairwise(chain[:3]):
+            lengths = [float(np.linalg.norm(own[b + side] - own[a + side])) for side in (0, SIDE)]
+            for side in (0, SIDE):
+                step = performance.points[:, b + side] - performance.points[:, a + side]
+                drawn = np.linalg.norm(step, axis=1) / performance.scale
+                # Of a pair the longer counts, as far as the shorter allows.
+                assert (drawn >= SHORTEST * min(lengths) - 1e-3).all()
+                assert (drawn <= LONGEST * max(lengths) + 1e-3).all()
 
 
 def test_all_other_bones_stay_where_they_are_while_an_arm_turns(character: Character) -> None:

@@ -165,6 +165,26 @@ def test_a_video_of_one_frame_and_a_person_who_is_never_there(character: Charact
     assert not any(frame.any() for frame in draw(character, empty, Span(0, 0, 3), model))
 
 
+def test_frames_are_the_same_bytes_in_any_segment_with_face_hands_and_blur(character: Character) -> None:
+    n = np.arange(FRAMES)
+    person = with_face(
+        standing(character),
+        JAW=0.1 + 0.1 * np.sin(n),
+        LEFT_EYE=0.04 + 0.03 * np.cos(n),
+        YAW=0.3 * np.sin(n / 4),
+    )
+    assert person.face is not None
+    person.face[7:9] = np.nan
+    person.joints[:, [Joint.LEFT_WRIST, Joint.LEFT_INDEX, Joint.LEFT_PINKY], 1] -= (n * 4)[:, None]
+    hands = np.stack([np.stack([hand(k / FRAMES)] * 2) + np.float32((300, 200)) for k in n])
+    hands[3] = np.nan
+    person = replace(person, hands=hands)
+    whole = draw(character, person, Span(0, 0, FRAMES))
+    for start, stop in ((0, 1), (6, 10), (FRAMES - 1, FRAMES)):
+        for number, frame in enumerate(draw(character, person, Span(2, start, stop)), start):
+            np.testing.assert_array_equal(frame, whole[number])
+
+
 def hand(closed: float) -> np.ndarray:
     """Twenty-one points of a hand that points down; 0 is flat, 1 a fist."""
     points = np.zeros((21, 2), np.float32)

@@ -117,6 +117,37 @@ def test_an_arm_that_is_not_there_is_not_seen() -> None:
     assert joints[Joint.RIGHT_SHOULDER, 0] < joints[Joint.LEFT_SHOULDER, 0]
 
 
+def stick_figure() -> np.ndarray:
+    """Strokes alone, and a ring for a head."""
+    picture = paper()
+    starts = [(210, 150), (210, 200), (210, 200), (210, 330), (210, 330)]
+    stops = [(210, 330), (110, 270), (310, 270), (145, 500), (275, 500)]
+    for start, stop in zip(starts, stops, strict=True):
+        cv2.line(picture, start, stop, INK, 9)
+    cv2.circle(picture, (210, 105), 46, INK, 9)
+    return picture
+
+
+def test_a_stick_figure_becomes_a_character(tmp_path: Path) -> None:
+    Image.fromarray(stick_figure()).save(tmp_path / "stick.png")
+    character = make_character(tmp_path / "stick.png")
+    assert character.has_arms == (True, True)
+    assert character.has_legs
+
+
+@pytest.mark.parametrize("height", [120, 300])
+def test_a_small_drawing_is_as_good_as_a_large_one(height: int) -> None:
+    size = (round(WIDTH * height / HEIGHT), height)
+    small = cv2.resize(drawn(body()), size, interpolation=cv2.INTER_AREA)
+    alpha = figure_on_paper(small)
+    assert alpha is not None
+    joints = joints_of_silhouette(alpha)
+    assert joints is not None
+    points = points_of(joints)
+    for point, place in TRUTH.items():
+        assert np.linalg.norm(points[point, :2] * HEIGHT / height - place) < 36, point.name
+
+
 def test_a_drawing_becomes_a_character_with_arms_and_legs(tmp_path: Path) -> None:
     Image.fromarray(drawn(body())).save(tmp_path / "drawing.png")
     character = make_character(tmp_path / "drawing.png")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
-from pipeline.engines.puppet.blur import distance, mean_of, shutter
+from pipeline.engines.puppet.blur import BLUR_FROM, distance, mean_of, shutter
 from pipeline.engines.puppet.mesh import COARSEST, GridMesh, Lattice, grid_mesh, inverse_map
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
@@ -110,11 +110,12 @@ class Puppet:
         between them is blurred along its way.
         """
         places = self.places(pose)
-        ends = [self.places(end) for end in exposure]
         for name in order:
             if name in places:
-                stops = shutter(places[name], [end[name] for end in ends], canvas.shape[0])
-                self._draw_sprite(canvas, self.sprites[name], stops, pose, ledge)
+                sprite = self.sprites[name]
+                ends = _ends(sprite.skin, places[name], pose, exposure, canvas.shape[0])
+                stops = shutter(places[name], ends, canvas.shape[0])
+                self._draw_sprite(canvas, sprite, stops, pose, ledge)
         return canvas
 
     def places(self, pose: Pose) -> dict[str, Plane]:
@@ -146,6 +147,17 @@ class Puppet:
         taken = [sample(texture, inverse_map(sprite.mesh, one, box, self.lattice), self.device) for one in at]
         seen = taken[0] if len(taken) == 1 else mean_of(taken, distance(stops) / (len(stops) - 1))
         over(canvas[top:bottom, left:right], seen)
+
+
+def _ends(skin: Skin, now: Plane, pose: Pose, exposure: Sequence[Pose], height: int) -> list[Plane]:
+    """The layer's places when the shutter opens and closes; nothing where its bones hardly move.
+
+    Within so short a time a limb's flesh goes the way of its skin.
+    """
+    if not exposure or max(skin.way(pose, end) for end in exposure) < 0.3 * BLUR_FROM * height:
+        return []
+    skinned = skin.places(pose)
+    return [now + skin.places(end) - skinned for end in exposure]
 
 
 def over(below: Rgba, above: Rgba) -> None:

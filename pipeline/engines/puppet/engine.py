@@ -11,7 +11,8 @@ from pipeline.character import Character
 from pipeline.engines.base import Continuity, Engine, Rgba, Scene
 from pipeline.engines.puppet.draw import Puppet
 from pipeline.engines.puppet.order import drawing_order
-from pipeline.engines.puppet.retarget import Performance, retarget
+from pipeline.engines.puppet.performance import Performance
+from pipeline.engines.puppet.retarget import retarget
 from pipeline.engines.puppet.skin import Pose, plane
 from pipeline.perception.tracks import Person
 from pipeline.spec import Span

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.engines.puppet.retarget import Performance
+from pipeline.engines.puppet.performance import Performance
 
 
 def drawing_order(performance: Performance, frame: int) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from pipeline.engines.puppet.skin import Plane, Pose, Skin
 _STEPS = 2
 #: How firmly a node is held where its skin is: on a bone, at the limb's surface (an edge weighs 1),
 #: and on hands and feet.
-_HELD, _FREE = 3.0, 0.02
+_HELD, _FREE = 8.0, 0.02
 _STIFF = 12.0
 #: Half as firm so far from the bone, in the limb's reaches.
 _CORE = 0.3

@@ -8,7 +8,7 @@ over all frames, so a frame is the same in whatever segment it is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,47 +17,20 @@ from numpy.typing import NDArray
 from pipeline.character import Character
 from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
 from pipeline.engines.base import Scene
-from pipeline.engines.puppet.acting import Acting
+from pipeline.engines.puppet.framing import crowned, place
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
+from pipeline.engines.puppet.performance import Performance
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
 from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
-_SHORTEST, _LONGEST = 0.45, 1.12
+SHORTEST, LONGEST = 0.45, 1.12
+#: The percentile of a bone's lengths that is taken for its whole one.
+_WHOLE_ARM, _WHOLE_LEG = 70, 90
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
 _USUAL = {"upper": 0.62, "fore": 0.5, "hand": 0.2, "thigh": 0.83, "shin": 0.83, "foot": 0.3}
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """Where every point of the character is, in every frame of the video; pixels of the frame."""
-
-    #: bool (T,)
-    present: NDArray[np.bool_]
-    #: float64 (T, 19, 2)
-    points: Values
-    #: float64 (T,): pixels of the frame to one of the character's picture.
-    scale: Values
-    #: float64 (T,): by how much the head, the shoulders and the hips are turned in the picture plane.
-    head: Values
-    chest: Values
-    hips: Values
-    #: float64 (T,): shoulders' width over what the scale alone would give.
-    width: Values
-    #: float64 (T, 2): the face's turn to the right of the picture and down, -1 to 1.
-    turn: Values
-    #: float64 (T, 2): how sure the left and right arm are behind the trunk, 0-1.
-    behind: Values
-    #: float64 (T,): positive where the left leg is nearer.
-    legs: Values
-    #: float64 (T,): how far feet stand on the driver's ground, 0-1.
-    grounded: Values
-    #: float64 (T, 2): how far the left and right hand are open, 0-1; None where they stay as they are.
-    opening: Values | None = None
-    #: What the face does; None where it stays as it is.
-    acting: Acting | None = None
 
 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
@@ -71,7 +44,7 @@ def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     if away.any():
         sides.append(_Side(character, mirrored(joints), scene).perform(person.present))
     performance = sides[0] if len(sides) == 1 else _mix(sides[0], sides[1], turned)
-    return _place(character, performance, scene)
+    return place(character, performance, scene, crowned(joints[person.present]))
 
 
 def _whole(person: Person, cuts: Sequence[int]) -> NDArray[np.float32]:
@@ -152,6 +125,8 @@ class _Side:
                 for start, stop, name in zip(chain[:-1], chain[1:], names, strict=True):
                     step = self._bone(start + side, stop + side, name)
                     points[:, stop + side] = points[:, start + side] + step
+        for side in (0, SIDE):
+            self._reach(points, side)
         points += self._root(points)[:, None]
         roll = self._roll()
         points[:, Point.HEAD] = points[:, Point.NECK] + self._head_reach(roll)
@@ -214,12 +189,37 @@ class _Side:
         resting = rest / max(float(np.linalg.norm(rest)), 1e-6)
         direction = self._steady(direction, trust, resting)
         direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6)
-        share = self._steady(np.clip(share, _SHORTEST, _LONGEST), trust, np.array(0.95))
+        share = self._steady(np.clip(share, SHORTEST, LONGEST), trust, np.array(0.95))
         if name in ("hand", "foot"):
             direction = self._tip(direction, start, stop)
             return np.asarray(direction * (self.scale * np.linalg.norm(rest))[:, None], np.float64)
         own = self._own_length((start, stop), twin)
         return np.asarray(direction * (self.scale * own * share)[:, None], np.float64)
+
+    def _reach(self, points: Values, side: int) -> None:
+        """Move a hand to where the driver's is from the shoulder, and the elbow half as far.
+
+        Of an arm the elbow is what a detector misses most; walking along the bones adds its errors up.
+        """
+        shoulder, elbow, wrist, hand = (point + side for point in ARM)
+        bones = [(shoulder, elbow), (elbow, wrist)]
+        twins = [(a + SIDE - 2 * side, b + SIDE - 2 * side) for a, b in bones]
+        own = [self._own_length(bone, twin) for bone, twin in zip(bones, twins, strict=True)]
+        whole = [
+            self._reference(bone, twin, name)
+            for bone, twin, name in zip(bones, twins, ("upper", "fore"), strict=True)
+        ]
+        ratio = self.scale * sum(own) / (self.size * sum(whole))
+        target = points[:, shoulder] + (self.at[:, wrist] - self.at[:, shoulder]) * ratio[:, None]
+        move = (target - points[:, wrist]) * self._trust(shoulder, wrist)[:, None]
+        tip = points[:, hand] - points[:, wrist]
+        places = {elbow: points[:, elbow] + 0.5 * move, wrist: points[:, wrist] + move}
+        for (a, b), length in zip(bones, own, strict=True):
+            step = places[b] - points[:, a]
+            now = np.maximum(np.linalg.norm(step, axis=1), 1e-6)
+            kept = np.clip(now, SHORTEST * length * self.scale, LONGEST * length * self.scale)
+            points[:, b] = points[:, a] + step * (kept / now)[:, None]
+        points[:, hand] = points[:, wrist] + tip
 
     def _tip(self, direction: Values, start: int, stop: int) -> Values:
         """Hands and feet turn with their limb, and by a limited part of their own bend."""
@@ -246,15 +246,19 @@ class _Side:
         return np.arctan2(pair[:, 1], pair[:, 0])
 
     def _reference(self, bone: tuple[int, int], twin: tuple[int, int], name: str) -> float:
-        """The bone's whole length over the body's size; paired limbs share it."""
-        longest = 0.0
-        for start, stop in (bone, twin):
-            seen = self._trust(start, stop) > 0.5
-            if seen.any():
-                length = np.linalg.norm(self.at[seen, stop] - self.at[seen, start], axis=1)
-                longest = max(longest, float(np.percentile(length / self.size[seen], 90)))
+        """The bone's whole length over the body's size, of both of a pair.
+
+        Of what is seen not the longest: a hand that is lost in its own blur is found far out.
+        """
+        lengths = [
+            (np.linalg.norm(self.at[:, stop] - self.at[:, start], axis=1) / self.size)[seen]
+            for start, stop in (bone, twin)
+            if (seen := self._trust(start, stop) > 0.5).any()
+        ]
+        share = _WHOLE_ARM if name in ("upper", "fore", "hand") else _WHOLE_LEG
+        whole = float(np.percentile(np.concatenate(lengths), share)) if lengths else 0.0
         # Arms that point at the camera throughout never show their whole length.
-        return max(longest, 0.7 * _USUAL[name])
+        return max(whole, 0.7 * _USUAL[name])
 
     def _own_length(self, bone: tuple[int, int], twin: tuple[int, int]) -> float:
         """The character's bone in its picture's pixels; of a pair the longer: one may be foreshortened."""
@@ -327,28 +331,6 @@ class _Side:
         inside = self.at[:, [Point.LEFT_ANKLE, Point.RIGHT_ANKLE], 1].max(axis=1) < 1.02 * self.scene.size[1]
         seen = ramp(self.seen[:, [Point.LEFT_ANKLE, Point.RIGHT_ANKLE]].max(axis=1), 0.3, 0.6) * inside
         return smooth(seen, 0.3 * self.scene.rate, self.scene.cuts)
-
-
-def _place(character: Character, performance: Performance, scene: Scene) -> Performance:
-    """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
-
-    It is enlarged around its head until it does in nearly all frames, then lowered.
-    """
-    if character.cut is None or not performance.present.any():
-        return performance
-    bottom = scene.size[1] if scene.ledge is None else scene.ledge
-    points, scale = performance.points, performance.scale
-    head, neck = points[:, Point.HEAD], points[:, Point.NECK]
-    own_neck = float(points_of(character.joints)[Point.NECK, 1])
-    # The layers go on below the cut by a third of the picture; a leaning body needs a tenth of it.
-    below = scale * (character.cut + 0.25 * character.size[1] - own_neck)
-    present = performance.present
-    wanted = (bottom - head[:, 1]) / np.maximum(neck[:, 1] + below - head[:, 1], 1.0)
-    factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, 1.8))
-    points = head[:, None] + factor * (points - head[:, None])
-    lowest = points[:, Point.NECK, 1] + factor * below
-    drop = max(0.0, float(np.percentile(bottom - lowest[present], 98)))
-    return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
 
 
 def _angle(vectors: Values) -> Values:

@@ -160,6 +160,11 @@ class Skin:
         own = max(abs(self.rest[b] - self.rest[a]), 1e-6)
         return float(abs(pose.points[b] - pose.points[a]) / own)
 
+    def way(self, pose: Pose, other: Pose) -> float:
+        """How far the point of the layer's bones that moves most is between two poses, in pixels."""
+        points = list(self.chain) or [Point.HEAD, Point.NECK, Point.PELVIS]
+        return float(np.abs(other.points[points] - pose.points[points]).max())
+
     def places(self, pose: Pose) -> Plane:
         """Where the layer's points are in ``pose``."""
         trunk = trunk_way(self.rest, pose)
