@@ -4,7 +4,9 @@ The driver's detected joints are laid on the character's own bones, as a puppete
 outwards every bone keeps its direction in the picture and its share of its full length; paired limbs
 share their lengths. That is compared with the joints that the same detector finds in the output, after
 the necks are laid on each other in every frame and the sizes once for the clip: so it judges the pose,
-and neither size nor place, which are a matter of taste where bodies differ.
+and neither size nor place, which are a matter of taste where bodies differ. A picture has only a front:
+who is read as seen from behind is performed by a character seen from before, so sides are compared as
+the picture shows them, whichever of them is called the left.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ def judge_real(
             files |= made
         videos = clip, files["output"]
         driver, output = (_joints(path) for path in videos)
+        driver = turned_like(driver, output)
         own = _own(picture)
         row = compared(output, driver, own)
         if sheets is not None:
@@ -71,6 +74,16 @@ def judge_real(
             path = sheets / f"{name}-{model.value}.png"
             real_sheet(videos, (driver, output), wanted, row["worst_frame"], path)
     return {"scene": name, "model": model.value, **row}
+
+
+def turned_like(driver: Floats, output: Floats) -> Floats:
+    """``driver`` (T, 12, 3) with left and right changed over where ``output`` shows the other side."""
+    across = [each[:, _LEFT[_SHOULDER], 0] - each[:, _RIGHT[_SHOULDER], 0] for each in (driver, output)]
+    other = across[0] * across[1] < 0
+    changed = driver.copy()
+    for left, right in zip(_LEFT, _RIGHT, strict=True):
+        changed[other, left], changed[other, right] = driver[other, right], driver[other, left]
+    return changed
 
 
 def compared(output: Floats, driver: Floats, own: Floats) -> dict[str, Any]:

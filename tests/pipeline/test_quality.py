@@ -16,7 +16,7 @@ from pipeline.quality.joints import TWELVE, Floats, agreement, jitter
 from pipeline.quality.known import Known, know
 from pipeline.quality.made import judge
 from pipeline.quality.pixels import Error, changes, ghost, mixture, overlap, seam
-from pipeline.quality.real import compared, worn
+from pipeline.quality.real import compared, turned_like, worn
 from pipeline.quality.scenes import made_scenes
 from pipeline.quality.sound import SAMPLE_RATE, offset, samples_of
 from pipeline.samples.music import SAMPLE_RATE as MUSIC_RATE
@@ -212,6 +212,12 @@ class TestReal:
         assert row["akd"] == pytest.approx(0, abs=1e-9)
         assert row["mkr"] == 0
         assert row["size"] == pytest.approx(1.7)
+
+    def test_who_is_read_from_behind_is_compared_as_the_picture_shows_them(self) -> None:
+        output, driver = seen(moving()), seen(moving())
+        driver[4:] = driver[4:, [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]]
+        np.testing.assert_array_equal(turned_like(driver, output), output)
+        np.testing.assert_array_equal(turned_like(output, output), output)
 
     def test_an_arm_that_hangs_is_told_and_does_not_change_the_size(self) -> None:
         driver = seen(moving())
