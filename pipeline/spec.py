@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import Any, Self
 
 #: Bumped when the way a video is cut into pieces or segments, or encoded, changes.
-PLAN_VERSION = "1"
+PLAN_VERSION = "2"
 #: Bumped when the tracks, mattes or plates made from the same video change.
-PERCEPTION_VERSION = "1"
+PERCEPTION_VERSION = "2"
 #: The filler of plates that needs no weights.
 EMBEDDED_FILL = "patches"
 
@@ -71,8 +71,8 @@ class EngineId:
 
 #: The embedded engine of each model. The registry in ``pipeline.engines`` builds them by name.
 ENGINES: Mapping[Model, EngineId] = {
-    Model.V3: EngineId("puppet_v3", "1"),
-    Model.V4: EngineId("puppet_v4", "1"),
+    Model.V3: EngineId("puppet_v3", "2"),
+    Model.V4: EngineId("puppet_v4", "2"),
 }
 
 

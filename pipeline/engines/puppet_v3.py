@@ -9,4 +9,4 @@ class PuppetV3(PuppetEngine):
     """The character's layers follow the driver's skeleton; the picture's own light stays."""
 
     name = "puppet_v3"
-    version = "1"
+    version = "2"

@@ -36,7 +36,7 @@ class PuppetV4(PuppetEngine):
     """Like ``PuppetV3``, with a face that turns, and set into its scene."""
 
     name = "puppet_v4"
-    version = "1"
+    version = "2"
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
         performance = retarget(character, with_hands(person), scene)
