@@ -18,8 +18,9 @@ from pipeline.character.paper import figure_on_paper
 from pipeline.character.parts import label_parts
 from pipeline.character.picture import read_picture
 from pipeline.character.silhouette import joints_of_silhouette
-from pipeline.character.skeleton import Floats, Point, body_unit, facing, mirrored, points_of
+from pipeline.character.skeleton import Floats, Point, body_unit, facing, points_of
 from pipeline.errors import NoCharacter
+from pipeline.perception.sides import mirrored
 from pipeline.perception.tracks import BONES, Joint
 
 if TYPE_CHECKING:

@@ -64,10 +64,6 @@ _MEANS: tuple[tuple[Point, Sequence[Joint]], ...] = (
     (Point.RIGHT_TOE, (Joint.RIGHT_FOOT,)),
 )
 
-#: The joints of the left side and, in the same order, of the right.
-_LEFT_JOINTS = (1, 2, 3, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
-_RIGHT_JOINTS = (4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32)
-
 
 def points_of(joints: Floats) -> Floats:
     """(..., 33, 4) joints to (..., 19, 4) points; a mean's visibility is the lowest of its joints'."""
@@ -77,14 +73,6 @@ def points_of(joints: Floats) -> Floats:
         points[..., point, :3] = chosen[..., :3].mean(axis=-2)
         points[..., point, 3] = chosen[..., 3].min(axis=-1)
     return points
-
-
-def mirrored(joints: Floats) -> Floats:
-    """The same joints with left and right changed over: how one seen from behind is driven from the front."""
-    order = np.arange(33)
-    order[list(_LEFT_JOINTS)] = _RIGHT_JOINTS
-    order[list(_RIGHT_JOINTS)] = _LEFT_JOINTS
-    return np.ascontiguousarray(joints[..., order, :])
 
 
 def facing(joints: Floats) -> Floats:

@@ -14,6 +14,7 @@ from scipy.interpolate import CubicHermiteSpline
 from pipeline.perception.bodies import box_of
 from pipeline.perception.link import Chain
 from pipeline.perception.pieces import Piece
+from pipeline.perception.sides import steady_sides
 from pipeline.perception.smoothing import runs
 from pipeline.perception.tracks import JOINTS, Joint
 
@@ -100,6 +101,7 @@ def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_])
     between = there[earlier] & there[later] & (earlier < frames) & (frames < later)
     for first, last in runs(there[at]):
         times = at[first:last]
+        joints[times] = steady_sides(joints[times])
         if len(times) > 1:
             values = joints[times].astype(np.float64)
             curve = CubicHermiteSpline(times, values, np.gradient(values, times, axis=0))

@@ -13,6 +13,7 @@ from pipeline.errors import NoPerson
 from pipeline.perception.join import join, join_pieces
 from pipeline.perception.looks import PLACES
 from pipeline.perception.pieces import Piece
+from pipeline.perception.sides import mirrored
 from pipeline.perception.tracks import JOINTS, Tracks
 from pipeline.protocol import Request
 from pipeline.spec import Model, RenderSpec, Stage, VideoInfo, plan_for
@@ -203,3 +204,23 @@ def test_between_two_looks_joints_lie_on_a_smooth_curve() -> None:
     assert second.present.all() and (second.slot == 0).all()
     # Nobody looked at the last frame: there the joints stay where they were.
     assert np.abs(every.joints[:-3, :, 0] - second.joints[:-3, :, 0]).max() < 1.0
+
+
+def test_sides_that_jump_over_and_back_are_a_mistake_and_are_mended() -> None:
+    joints = standing(FRAMES)
+    joints[:, 13:33:2, 0] += 90
+    joints[:, 14:33:2, 0] -= 90
+    swapped = joints.copy()
+    swapped[40:49] = mirrored(joints[40:49])
+    mended = join_pieces([piece(swapped)], video()).people[0]
+    np.testing.assert_array_equal(mended.joints, join_pieces([piece(joints)], video()).people[0].joints)
+
+
+def test_somebody_who_turns_round_keeps_their_sides() -> None:
+    joints = standing(FRAMES)
+    turn = np.cos(np.linspace(0, np.pi, FRAMES))
+    joints[:, 11:33:2, 0] = 400 + 80 * turn[:, None]
+    joints[:, 12:33:2, 0] = 400 - 80 * turn[:, None]
+    person = join_pieces([piece(joints)], video()).people[0]
+    assert person.joints[0, 11, 0] > person.joints[0, 12, 0] + 100
+    assert person.joints[-1, 11, 0] < person.joints[-1, 12, 0] - 100

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.character import Character
-from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, mirrored, points_of
+from pipeline.character.skeleton import ARM, LEG, SIDE, Point, facing, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.framing import crowned, place
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.performance import Performance
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
+from pipeline.perception.sides import mirrored
 from pipeline.perception.tracks import Joint, Person
 
 #: A limb that points at the camera is drawn so much shorter at most; and no longer than this.
