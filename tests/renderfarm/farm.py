@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text, update
 
+from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
 from renderfarm import accounts, credits, dispatch, jobs, leases
 from renderfarm.claims import Claim, WorkerIdentity
@@ -17,16 +18,24 @@ from renderfarm.db import Database
 from renderfarm.jobs import Outcome
 from renderfarm.models import Account, Artifact, Attempt, Job, Unit
 from renderfarm.settings import Settings
+from renderfarm.stages import pins_of
 from renderfarm.storage import StoredFile
 
 VIDEO = VideoInfo(width=320, height=180, rate=Fraction(30), frames=600, has_sound=True, codec="h264")
-ENGINES = {"v3": "puppet_v3/1", "v4": "puppet_v4/1"}
+#: What today's plans are pinned to.
+ENGINES = {"v3": str(spec.ENGINES[Model.V3]), "v4": str(spec.ENGINES[Model.V4])}
+VERSIONS = {"perception": spec.PERCEPTION_VERSION, "plan": spec.PLAN_VERSION}
+
+
+def pins(engine: str) -> str:
+    """The pins of a unit of today's code but for its engine."""
+    return pins_of("v4", engine, spec.PERCEPTION_VERSION, spec.PLAN_VERSION)
 
 
 def worker(name: str, queue: str = "v4", **versions: Any) -> WorkerIdentity:
     """A worker that can run what is pinned today, unless told otherwise."""
     engines = [ENGINES[queue]] if queue in ENGINES else []
-    return WorkerIdentity(name, queue, {"engines": engines, "perception": "1", "plan": "1", **versions})
+    return WorkerIdentity(name, queue, {"engines": engines, **VERSIONS, **versions})
 
 
 @dataclass

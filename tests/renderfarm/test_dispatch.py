@@ -28,7 +28,7 @@ from renderfarm.migrate import migrate
 from renderfarm.models import Unit
 from renderfarm.settings import Settings
 from renderfarm.storage import FileStore
-from tests.renderfarm.farm import Farm, worker
+from tests.renderfarm.farm import Farm, pins, worker
 from tests.services.processes import running
 from tests.waiting import until
 
@@ -117,14 +117,14 @@ def test_a_second_dispatcher_counts_the_room_after_the_first(farm: Farm) -> None
 def test_versions_that_no_live_worker_has_do_not_stand_in_the_way(farm: Farm) -> None:
     stuck = farm.submit(farm.account())
     assert len(farm.admit()) == 2
-    farm.report(worker("new", engines=["puppet_v4/2"]))
+    farm.report(worker("new", engines=["puppet_v4/new"]))
     assert overdue(farm) == []
     with farm.database.begin() as session:
-        session.query(Unit).update({"pins": "puppet_v4/1 perception/1 plan/1"})
+        session.query(Unit).update({"pins": pins("puppet_v4/old")})
     fresh = [farm.submit(farm.account()) for _ in range(2)]
     with farm.database.begin() as session:
         session.query(Unit).where(Unit.job_id.in_(fresh)).update(
-            {"pins": "puppet_v4/2 perception/1 plan/1"}, synchronize_session=False
+            {"pins": pins("puppet_v4/new")}, synchronize_session=False
         )
     admitted = farm.admit()
     assert len(admitted) == 3
@@ -136,8 +136,8 @@ def test_units_that_nobody_can_claim_use_up_no_share_of_their_account(farm: Farm
     old = [farm.submit(account), farm.submit(account, Model.V3)]
     assert len(farm.admit()) == 4  # all that one account may have
     with farm.database.begin() as session:
-        pins = "puppet_v4/0 perception/1 plan/1"
-        session.query(Unit).where(Unit.job_id == old[0]).update({"pins": pins}, synchronize_session=False)
+        stuck = {"pins": pins("puppet_v4/old")}
+        session.query(Unit).where(Unit.job_id == old[0]).update(stuck, synchronize_session=False)
     fresh = farm.submit(account)
     assert farm.admit() == []
     farm.report(worker("new"))  # of v4; none of v3 is there

@@ -10,7 +10,7 @@ from renderfarm import garbage, jobs
 from renderfarm.errors import FarmError
 from renderfarm.jobs import Outcome
 from renderfarm.models import Garbage, Job, JobStatus, Settlement, Unit
-from tests.renderfarm.farm import Farm, worker
+from tests.renderfarm.farm import ENGINES, Farm, pins, worker
 
 
 def garbage_keys(farm: Farm) -> set[str]:
@@ -24,7 +24,7 @@ def test_a_job_starts_with_the_stages_that_need_nothing(farm: Farm) -> None:
     assert farm.units(job.id) == {"reference": "waiting", "analyse": "waiting"}
     unit = farm.unit(f"{job.id}:analyse:0")
     assert (unit.queue, unit.total, unit.attempt) == ("v3", 600, 0)
-    assert unit.pins == "puppet_v3/1 perception/1 plan/1"
+    assert unit.pins == pins(ENGINES["v3"])
     assert unit.queued_at == job.created_at
 
 

@@ -11,7 +11,7 @@ from renderfarm import leases
 from renderfarm.claims import WorkerIdentity
 from renderfarm.jobs import Outcome
 from renderfarm.models import Unit, Worker
-from tests.renderfarm.farm import VIDEO, Farm, worker
+from tests.renderfarm.farm import ENGINES, VERSIONS, VIDEO, Farm, pins, worker
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def test_a_claim_carries_all_that_the_work_needs(farm: Farm, job: str) -> None:
     [
         worker("of-another-model", "v3"),
         worker("of-another-queue", "cpu"),
-        worker("with-another-engine", engines=["puppet_v4/2"]),
-        worker("with-another-perception", perception="2"),
-        worker("with-another-plan", plan="2"),
+        worker("with-another-engine", engines=["puppet_v4/new"]),
+        worker("with-another-perception", perception="new"),
+        worker("with-another-plan", plan="new"),
         WorkerIdentity("that-says-nothing", "v4", {}),
         # It advertises the right engine, and yet it serves another model's queue.
-        worker("that-has-the-engine", "v3", engines=["puppet_v4/1"]),
+        worker("that-has-the-engine", "v3", engines=[ENGINES["v4"]]),
     ],
     ids=lambda stranger: stranger.name,
 )
@@ -57,7 +57,7 @@ def test_a_worker_refuses_what_it_cannot_run_and_leaves_it_for_the_right_one(
 def test_stitching_asks_for_no_engine(farm: Farm, job: str) -> None:
     for stage in (Stage.REFERENCE, Stage.ANALYSE, Stage.JOIN, Stage.PLATE, Stage.SEGMENT):
         farm.do(job, stage)
-    assert farm.take(f"{job}:stitch:0", WorkerIdentity("cpu-1", "cpu", {"plan": "1"}))
+    assert farm.take(f"{job}:stitch:0", WorkerIdentity("cpu-1", "cpu", VERSIONS))
 
 
 def test_only_an_admitted_unit_can_be_claimed(farm: Farm, job: str) -> None:
@@ -185,12 +185,12 @@ def test_the_row_of_a_worker_says_where_it_is(farm: Farm, job: str) -> None:
 
 
 def test_a_pool_counts_the_live_workers_that_hold_nothing(farm: Farm, job: str) -> None:
-    farm.report(worker("busy"), worker("idle"), worker("old", engines=["puppet_v4/0"]), worker("w3", "v3"))
+    farm.report(worker("busy"), worker("idle"), worker("old", engines=["puppet_v4/old"]), worker("w3", "v3"))
     farm.take(f"{job}:analyse:0", worker("busy"))
     with farm.database.begin() as session:
         pools = leases.pools(session, farm.settings)
     assert pools["v4"].idle == 2
-    assert pools["v4"].pins == {f"puppet_v4/{version} perception/1 plan/1" for version in (0, 1)}
+    assert pools["v4"].pins == {pins("puppet_v4/old"), pins(ENGINES["v4"])}
     assert pools["v3"].idle == 1
     assert "cpu" not in pools
     with farm.database.begin() as session:

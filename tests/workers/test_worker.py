@@ -19,6 +19,7 @@ import redis
 import requests
 from sqlalchemy import select
 
+from pipeline.spec import ENGINES, Model
 from renderfarm.dispatch import Dispatcher, celery_publisher
 from renderfarm.local.ports import free_port
 from renderfarm.models import Attempt, JobStatus, Unit, UnitStatus, Worker
@@ -78,7 +79,7 @@ def test_workers_take_a_job_from_its_submission_to_its_end(farm: Farm, start) ->
     with farm.database.begin() as session:
         workers = {row.queue: row.versions["engines"] for row in session.scalars(select(Worker))}
         outcomes = set(session.scalars(select(Attempt.outcome)))
-    assert workers == {"v4": ["puppet_v4/1"], "cpu": ["puppet_v3/1", "puppet_v4/1"]}
+    assert workers == {"v4": [str(ENGINES[Model.V4])], "cpu": [str(engine) for engine in ENGINES.values()]}
     assert outcomes == {"done"}
     shown = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
     assert 'renderfarm_unit_attempts_total{outcome="done",stage="segment"} 1.0' in shown
