@@ -82,13 +82,14 @@ def _piece(request: Request, span: Span, perception: Perception, piece: Path, ma
     perception.reset(piece=True)
     looks = ahead(_looks(request, span, perception, collected))
     with closing(looks), MatteWriter(matte, size, video.rate) as writer:
+        slots = np.zeros(size[::-1], np.uint8)
         for look, people in _between(looks, size):
             if look.number >= span.stop:
                 break
             small = np.asarray(cv2.resize(look.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
             if look.cut:
                 smooth.reset()
-            found, slots = _matte(small, people)
+            found, slots = _matte(small, people, slots)
             found = smooth(small, found)
             levels = np.asarray(np.rint(found * 255), np.uint8)
             moved = camera(small, found, look.cut)
@@ -186,13 +187,16 @@ def _mean(before: People, after: People, share: float) -> People:
     return people
 
 
-def _matte(rgb: Frame, people: People) -> tuple[NDArray[np.float32], Frame]:
-    """Everybody's matte, 0-1, and each pixel's slot; where two claim one, the nearer has it."""
+def _matte(rgb: Frame, people: People, before: Frame) -> tuple[NDArray[np.float32], Frame]:
+    """Everybody's matte, 0-1, and each pixel's slot; where two claim one, the nearer has it.
+
+    Where nobody claims one it stays whose it was (``before``): what smoothing leaves of somebody who is
+    not found any more must not become another's.
+    """
     found = np.zeros(rgb.shape[:2], np.float32)
-    slots = np.zeros(rgb.shape[:2], np.uint8)
-    for number, (slot, pose) in enumerate(people.items()):
+    slots = before.copy()
+    for slot, pose in people.items():
         own = refine(rgb, pose.mask, pose.joints)
-        more = own > found
-        slots[more if number else ...] = slot
+        slots[own > found] = slot
         found = np.asarray(cv2.max(found, own), np.float32)
     return found, slots

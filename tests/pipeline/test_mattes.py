@@ -62,3 +62,24 @@ def test_a_missed_person_is_neither_in_the_plate_nor_in_the_frame(number: int, t
     (matte,) = mattes(request, Span(0, number, number + 1), scene.tracks())
     cleaned = plate.clean(number, scene.frame(number), matte)[scene.mask(number)]
     assert (np.abs(cleaned.astype(int) - (20, 10, 40)).max(axis=1) > 24).mean() > 0.98
+
+
+def test_what_is_left_of_somebody_lost_does_not_become_anothers() -> None:
+    """Smoothing fades a matte out where the picture stands still; it stays its owner's until then."""
+    from pipeline.perception.base import Pose
+    from pipeline.perception.matte import MatteSmoother
+    from pipeline.perception.video import _matte
+
+    rgb = np.full((90, 160, 3), 90, np.uint8)
+    left, right = np.zeros((2, 90, 160), np.float32)
+    left[20:70, 20:50], right[20:70, 100:140] = 1, 1
+    joints = np.zeros((33, 4), np.float32)
+    both = {0: Pose(joints, left), 1: Pose(joints, right)}
+    smooth = MatteSmoother()
+    slots = np.zeros(rgb.shape[:2], np.uint8)
+    for people in (both, {0: both[0]}):
+        found, slots = _matte(rgb, people, slots)
+        found = smooth(rgb, found)
+    there = found > 0.1
+    assert there[40, 120] and slots[40, 120] == 1
+    assert there[40, 30] and slots[40, 30] == 0
