@@ -25,6 +25,10 @@ POINTS = 468
 _ROOM, _SMALLEST = 1.5, 20
 #: Farther apart than this share of the way from brows to under the nose, mesh and pose mean other faces.
 _ASTRAY = 0.33
+#: A mouth laid out flat: its width and height, and the cheek beside it, in pixels.
+_LIPS, _CHEEK = (72, 40), 12
+#: Lips differ from the cheeks by so much (CIELAB of 0-255), over so large a share of the mouth's width.
+_LIP_CONTRAST, _LIP_SHARE = 17.0, 0.25
 _HEAD = (Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Joint.RIGHT_EAR)
 
 #: Points of the mesh by what they are; the person's own left and right.
@@ -137,7 +141,7 @@ def find_still(rgb: NDArray[np.uint8], joints: Floats) -> Floats | None:
     if mesh is None:
         return None
     found = np.asarray(mesh[:, :2] + np.array([left, top], np.float32), np.float32)
-    return found if _agrees(found, joints) else None
+    return found if _agrees(found, joints) and _has_mouth(rgb, found) else None
 
 
 def _agrees(mesh: Floats, joints: Floats) -> bool:
@@ -146,6 +150,27 @@ def _agrees(mesh: Floats, joints: Floats) -> bool:
     places = np.stack([*eyes, mesh[MOUTH_LEFT], mesh[MOUTH_RIGHT]])
     known = joints[[Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.MOUTH_LEFT, Joint.MOUTH_RIGHT], :2]
     return bool(np.linalg.norm(places - known, axis=1).max() < _ASTRAY * height)
+
+
+def _has_mouth(rgb: NDArray[np.uint8], mesh: Floats) -> bool:
+    """Whether something like lips is drawn where the mesh has them.
+
+    In a drawn face with a small mouth the mesh puts its own, as wide as people's, on the bare chin.
+    """
+    right, left = mesh[MOUTH_RIGHT], mesh[MOUTH_LEFT]
+    across = (left - right) / _LIPS[0]
+    way = np.array([[across[0], -across[1]], [across[1], across[0]]])
+    # A little wider than the mouth: at both ends there is cheek to compare with.
+    wide, high = _LIPS[0] + 2 * _CHEEK, _LIPS[1]
+    corner = (left + right) / 2 - way @ np.array([wide / 2, high / 2])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    patch = cv2.warpAffine(rgb, np.hstack([way, corner[:, None]]), (wide, high), flags=flags)
+    lab = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB).astype(np.float32)
+    cheeks = np.concatenate([lab[:, : _CHEEK // 2], lab[:, -_CHEEK // 2 :]], axis=1).reshape(-1, 3)
+    unlike = np.linalg.norm((lab - np.median(cheeks, axis=0)) * np.array([0.6, 1, 1], np.float32), axis=2)
+    # Some pixels of a column, not one: a crease or the codec's noise is no lip.
+    darkest = np.sort(unlike[high // 4 : -high // 4, _CHEEK:-_CHEEK], axis=0)[-4]
+    return bool((darkest > _LIP_CONTRAST).mean() > _LIP_SHARE)
 
 
 def signals_of(mesh: Floats) -> Floats:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from api.context import Farm
 from api.uploads import Uploads
+from pipeline.spec import RenderSpec
 from renderfarm.models import Account, Garbage, Job, Unit
 from renderfarm.settings import Settings
 from renderfarm.sweep import Sweeper
@@ -64,7 +65,8 @@ def test_its_price_is_held_and_its_files_are_nobodys_garbage(
 
 def test_without_options_the_defaults_hold(alice: Caller, farm: Farm, upload: dict[str, Any]) -> None:
     job = job_of(farm, alice.post(upload).get_json()["job_id"])
-    assert job.spec == {"model": "V4_Preview", "background": "original", "bg_color": [0, 255, 0]}
+    assert job.spec == RenderSpec().to_json()
+    assert job.spec["model"] == "V4_Preview" and job.spec["background"] == "original"
 
 
 @pytest.mark.parametrize(

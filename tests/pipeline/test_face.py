@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.perception.face import LOWER_LIDS, POINTS, FaceFinder, head_box, signals_of
+from pipeline.perception.face import (
+    LOWER_LIDS,
+    MOUTH_LEFT,
+    MOUTH_RIGHT,
+    POINTS,
+    FaceFinder,
+    _has_mouth,
+    head_box,
+    signals_of,
+)
 from pipeline.perception.tracks import Face
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "character_scene.png"
@@ -76,3 +85,18 @@ def test_a_head_outside_too_small_or_unknown_gives_no_crop() -> None:
     assert left == top == 0 and 42 < right <= 640 and 42 < bottom <= 360
     joints[0] = np.nan
     assert head_box(joints, (640, 360)) is None
+
+
+def test_a_mouth_where_the_picture_has_none_is_no_mouth(mesh: np.ndarray) -> None:
+    """Drawn mouths may be small and high; a mesh that puts its own on the bare chin is not believed."""
+    with Image.open(SAMPLE) as picture:
+        rgb = np.array(picture.convert("RGB").crop((120, 40, 420, 340)))
+    face = np.ascontiguousarray(mesh[:, :2])
+    assert _has_mouth(rgb, face)
+    bare = rgb.copy()
+    low, high = face[[MOUTH_LEFT, MOUTH_RIGHT]].min(axis=0), face[[MOUTH_LEFT, MOUTH_RIGHT]].max(axis=0)
+    left, right = int(low[0]) - 14, int(high[0]) + 14
+    bare[int(low[1]) - 24 : int(high[1]) + 24, left:right] = np.median(
+        rgb[int(low[1]), left : left + 8], axis=0
+    )
+    assert not _has_mouth(bare, face)
