@@ -224,3 +224,9 @@ def test_somebody_who_turns_round_keeps_their_sides() -> None:
     person = join_pieces([piece(joints)], video()).people[0]
     assert person.joints[0, 11, 0] > person.joints[0, 12, 0] + 100
     assert person.joints[-1, 11, 0] < person.joints[-1, 12, 0] - 100
+
+
+def test_a_piece_may_have_two_hundred_finds() -> None:
+    nobody = np.full((FRAMES, JOINTS, 4), np.nan, np.float32)
+    (person,) = join_pieces([piece(*[nobody] * 200, standing(FRAMES))], video()).people
+    assert (person.slot == 200).all()
