@@ -1,4 +1,4 @@
-"""Where a cut-off body stands in the frame: never in mid-air, and with its head on."""
+"""Where a body stands in the frame: never in mid-air, and with its head on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pipeline.character import Character
 from pipeline.character.skeleton import Point, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.performance import Performance
+
+#: A body whose feet are the driver's in more than this share stands on their ground.
+_STANDS = 0.3
 
 
 def crowned(joints: NDArray[np.float32]) -> bool:
@@ -26,19 +29,26 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
 
     It is enlarged around its head until it does in nearly all frames, but not so that its crown leaves
-    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too.
+    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too, also those of whole
+    bodies whose driver shows no feet.
     """
-    if character.cut is None or not performance.present.any():
+    present = performance.present
+    if not present.any():
         return performance
     bottom = scene.size[1] if scene.ledge is None else scene.ledge
     points, scale = performance.points, performance.scale
     head, neck = points[:, Point.HEAD], points[:, Point.NECK]
     own = points_of(character.joints)
+    crown = scale * (float(own[Point.HEAD, 1]) - _crown(character))
+    if character.cut is None:
+        # On the driver's ground a whole body stays where it stands; without one nothing holds it up there.
+        if not crowned or performance.grounded[present].mean() > _STANDS:
+            return performance
+        over = max(0.0, float(np.percentile((crown - head[:, 1])[present], 95)))
+        return replace(performance, points=points + np.array([0.0, over]))
     # The layers go on below the cut by a third of the picture; a leaning body needs a tenth of it.
     below = scale * (character.cut + 0.25 * character.size[1] - float(own[Point.NECK, 1]))
-    present = performance.present
     wanted = (bottom - head[:, 1]) / np.maximum(neck[:, 1] + below - head[:, 1], 1.0)
-    crown = scale * (float(own[Point.HEAD, 1]) - _crown(character))
     room = float(np.percentile((head[:, 1] / np.maximum(crown, 1.0))[present], 5))
     factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, np.clip(room, 1.0, 1.8)))
     points = head[:, None] + factor * (points - head[:, None])
