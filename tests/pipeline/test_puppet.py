@@ -111,6 +111,21 @@ def test_whatever_a_facing_driver_does_bones_keep_their_length_within_what_fores
                 assert (drawn <= LONGEST * max(lengths) + 1e-3).all()
 
 
+@pytest.mark.parametrize(("found", "drawn"), [(0.95, 0.975), (1.0, 1.0), (1.05, 1.025), (1.5, 1.04)])
+def test_arms_found_a_little_too_long_are_half_believed_and_far_longer_ones_are_the_drivers_own(
+    character: Character, found: float, drawn: float
+) -> None:
+    joints = standing(character)
+    shoulder, wrist = Joint.LEFT_SHOULDER, Joint.LEFT_WRIST
+    own = np.linalg.norm(joints[0, wrist, :2] - joints[0, shoulder, :2])
+    for side in (0, 1):
+        pivot = joints[:, shoulder + side, None, :2]
+        arm = [joint + side for joint in LEFT_ARM]
+        joints[:, arm, :2] = pivot + found * (joints[:, arm, :2] - pivot)
+    points = retarget(character, person(joints), SCENE).points[0]
+    assert np.linalg.norm(points[ARM[2]] - points[ARM[0]]) / own == pytest.approx(drawn, abs=0.01)
+
+
 def test_all_other_bones_stay_where_they_are_while_an_arm_turns(character: Character) -> None:
     driver = person(turn_arm(standing(character), np.linspace(0, -1.6, FRAMES)))
     points = retarget(character, driver, SCENE).points

@@ -28,6 +28,8 @@ from pipeline.perception.tracks import Joint, Person
 SHORTEST, LONGEST = 0.45, 1.12
 #: The percentile of a bone's lengths that is taken for its whole one.
 _WHOLE_ARM, _WHOLE_LEG = 70, 90
+#: The share by which a detector errs on a limb's length.
+_ERRING = 0.08
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
@@ -210,7 +212,7 @@ class _Side:
             self._reference(bone, twin, name)
             for bone, twin, name in zip(bones, twins, ("upper", "fore"), strict=True)
         ]
-        ratio = self.scale * sum(own) / (self.size * sum(whole))
+        ratio = self.scale * sum(own) / (self.size * sum(whole)) * self._doubt(sum(own) / sum(whole))
         target = points[:, shoulder] + (self.at[:, wrist] - self.at[:, shoulder]) * ratio[:, None]
         move = (target - points[:, wrist]) * self._trust(shoulder, wrist)[:, None]
         tip = points[:, hand] - points[:, wrist]
@@ -221,6 +223,18 @@ class _Side:
             kept = np.clip(now, SHORTEST * length * self.scale, LONGEST * length * self.scale)
             points[:, b] = points[:, a] + step * (kept / now)[:, None]
         points[:, hand] = points[:, wrist] + tip
+
+    def _doubt(self, arms: float) -> float:
+        """By how much the character's arms over the driver's, ``arms``, are to be taken for longer.
+
+        People's arms are to their trunks as other people's are, within about the share by which a detector
+        errs on either: the truth is likely between. What differs by more is no error.
+        """
+        if min(self.own_seen[Point.PELVIS], float(np.median(self.seen[:, Point.PELVIS]))) < 0.4:
+            return 1.0
+        # The driver's size is their trunk's length.
+        trunks = float(np.linalg.norm(self.own[Point.NECK] - self.own[Point.PELVIS]))
+        return float(np.sqrt(np.clip(trunks / arms, 1 - _ERRING, 1 + _ERRING)))
 
     def _tip(self, direction: Values, start: int, stop: int) -> Values:
         """Hands and feet turn with their limb, and by a limited part of their own bend."""
