@@ -167,6 +167,27 @@ def test_a_driver_seen_from_behind_drives_the_arm_on_the_same_side_of_the_pictur
         np.testing.assert_allclose(behind.points[:, point], front.points[:, point], atol=6)
 
 
+def test_who_turns_round_is_never_a_sliver_and_keeps_the_arms(character: Character) -> None:
+    yaw = np.pi * np.clip(np.linspace(-0.5, 2.5, 2 * FRAMES), 0, 1) + np.pi * np.clip(
+        np.linspace(-1.5, 1.5, 2 * FRAMES), 0, 1
+    )
+    raised = turn_arm(standing(character, len(yaw)), np.full(len(yaw), -1.6))
+    middle = raised[:, [Joint.LEFT_HIP, Joint.RIGHT_HIP], 0].mean(axis=1, keepdims=True)
+    # A flat body that turns about its own height: in the middle of the turn it is a line.
+    raised[..., 0] = middle + (raised[..., 0] - middle) * np.cos(yaw)[:, None]
+    points = retarget(character, person(raised), SCENE).points
+    wide = points[:, Point.LEFT_SHOULDER, 0] - points[:, Point.RIGHT_SHOULDER, 0]
+    assert wide.min() > 0.55 * wide.max()
+    for side in (0, SIDE):
+        for a, b in itertools.pairwise(ARM[:3]):
+            length = np.linalg.norm(points[:, b + side] - points[:, a + side], axis=1)
+            assert length.min() > 0.42 * length.max()
+    # Seen from behind, the raised arm is at the other side of the picture.
+    hands = points[:, [Point.LEFT_WRIST, Point.RIGHT_WRIST], 1]
+    assert hands[0].argmin() == hands[-1].argmin() == 0
+    assert hands[FRAMES].argmin() == 1
+
+
 @pytest.mark.parametrize("model", list(Model))
 def test_frames_are_the_same_bytes_again_and_wherever_a_segment_starts(
     character: Character, model: Model

@@ -8,8 +8,6 @@ over all frames, so a frame is the same in whatever segment it is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from pipeline.engines.puppet.framing import crowned, place
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.performance import Performance
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
+from pipeline.engines.puppet.turn import mixed, turned_away
 from pipeline.perception.sides import mirrored
 from pipeline.perception.tracks import Joint, Person
 
@@ -39,14 +38,11 @@ _USUAL = {"upper": 0.62, "fore": 0.5, "hand": 0.2, "thigh": 0.83, "shin": 0.83, 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     """The performance of ``person`` by ``character``."""
     joints = _whole(person, scene.cuts)
-    front = facing(joints).astype(np.float64)
-    reference = max(1e-3, float(np.percentile(np.abs(front), 90)))
-    away = switch(-smooth(front, 0.06 * scene.rate, scene.cuts) / reference, -0.2, 0.2)
-    turned = smooth(away.astype(np.float64), 0.05 * scene.rate, scene.cuts)
-    sides = [_Side(character, joints, scene).perform(person.present)]
+    away = turned_away(facing(joints).astype(np.float64), scene.rate, scene.cuts)
+    performance = _Side(character, joints, scene).perform(person.present)
     if away.any():
-        sides.append(_Side(character, mirrored(joints), scene).perform(person.present))
-    performance = sides[0] if len(sides) == 1 else _mix(sides[0], sides[1], turned)
+        back = _Side(character, mirrored(joints), scene).perform(person.present)
+        performance = mixed(performance, back, away)
     return place(character, performance, scene, crowned(joints[person.present]))
 
 
@@ -73,21 +69,6 @@ def _nearest(known: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.
     before = np.maximum(after - 1, 0)
     nearer = np.abs(known[before] - frames) < np.abs(known[after] - frames)
     return np.where(nearer, known[before], known[after])
-
-
-def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
-    """Cross-fade to the mirrored reading while the driver's back is to the camera."""
-
-    def between(a: Values, b: Values) -> Values:
-        t = turned.reshape(-1, *[1] * (a.ndim - 1))
-        return (1 - t) * a + t * b
-
-    mixed: dict[str, Any] = {
-        field.name: between(getattr(front, field.name), getattr(back, field.name))
-        for field in fields(Performance)
-        if field.name not in ("present", "opening", "acting")
-    }
-    return replace(front, **mixed)
 
 
 class _Side:
