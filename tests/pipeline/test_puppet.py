@@ -111,6 +111,21 @@ def test_whatever_a_facing_driver_does_bones_keep_their_length_within_what_fores
                 assert (drawn <= LONGEST * max(lengths) + 1e-3).all()
 
 
+@pytest.mark.parametrize(("found", "drawn"), [(0.95, 0.975), (1.0, 1.0), (1.05, 1.025), (1.5, 1.04)])
+def test_arms_found_a_little_too_long_are_half_believed_and_far_longer_ones_are_the_drivers_own(
+    character: Character, found: float, drawn: float
+) -> None:
+    joints = standing(character)
+    shoulder, wrist = Joint.LEFT_SHOULDER, Joint.LEFT_WRIST
+    own = np.linalg.norm(joints[0, wrist, :2] - joints[0, shoulder, :2])
+    for side in (0, 1):
+        pivot = joints[:, shoulder + side, None, :2]
+        arm = [joint + side for joint in LEFT_ARM]
+        joints[:, arm, :2] = pivot + found * (joints[:, arm, :2] - pivot)
+    points = retarget(character, person(joints), SCENE).points[0]
+    assert np.linalg.norm(points[ARM[2]] - points[ARM[0]]) / own == pytest.approx(drawn, abs=0.01)
+
+
 def test_all_other_bones_stay_where_they_are_while_an_arm_turns(character: Character) -> None:
     driver = person(turn_arm(standing(character), np.linspace(0, -1.6, FRAMES)))
     points = retarget(character, driver, SCENE).points
@@ -150,6 +165,27 @@ def test_a_driver_seen_from_behind_drives_the_arm_on_the_same_side_of_the_pictur
     behind = retarget(character, person(back), SCENE)
     for point in (Point.LEFT_WRIST, Point.LEFT_WRIST + SIDE):
         np.testing.assert_allclose(behind.points[:, point], front.points[:, point], atol=6)
+
+
+def test_who_turns_round_is_never_a_sliver_and_keeps_the_arms(character: Character) -> None:
+    yaw = np.pi * np.clip(np.linspace(-0.5, 2.5, 2 * FRAMES), 0, 1) + np.pi * np.clip(
+        np.linspace(-1.5, 1.5, 2 * FRAMES), 0, 1
+    )
+    raised = turn_arm(standing(character, len(yaw)), np.full(len(yaw), -1.6))
+    middle = raised[:, [Joint.LEFT_HIP, Joint.RIGHT_HIP], 0].mean(axis=1, keepdims=True)
+    # A flat body that turns about its own height: in the middle of the turn it is a line.
+    raised[..., 0] = middle + (raised[..., 0] - middle) * np.cos(yaw)[:, None]
+    points = retarget(character, person(raised), SCENE).points
+    wide = points[:, Point.LEFT_SHOULDER, 0] - points[:, Point.RIGHT_SHOULDER, 0]
+    assert wide.min() > 0.55 * wide.max()
+    for side in (0, SIDE):
+        for a, b in itertools.pairwise(ARM[:3]):
+            length = np.linalg.norm(points[:, b + side] - points[:, a + side], axis=1)
+            assert length.min() > 0.42 * length.max()
+    # Seen from behind, the raised arm is at the other side of the picture.
+    hands = points[:, [Point.LEFT_WRIST, Point.RIGHT_WRIST], 1]
+    assert hands[0].argmin() == hands[-1].argmin() == 0
+    assert hands[FRAMES].argmin() == 1
 
 
 @pytest.mark.parametrize("model", list(Model))

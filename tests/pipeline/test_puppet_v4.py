@@ -94,6 +94,15 @@ def test_a_bent_limb_is_less_distorted_than_its_skin_and_its_bones_stay(characte
         core = skin.from_bones < 0.3 * skin.reach
         moved = np.abs(relaxed.places(bent)[name] - skinned.places(bent)[name])[core]
         assert moved.mean() < 0.04 * relaxed.unit
+    # The elbow itself is where the driver's arm bends, whatever its flesh does.
+    middle = [
+        (relaxed.places(bent)[name] - skinned.places(bent)[name])[
+            np.abs(sprite.skin.at - relaxed.rest[Point.LEFT_ELBOW]) < 0.6 * sprite.skin.reach
+        ]
+        for name, sprite in relaxed.sprites.items()
+        if name in ("left_upper_arm", "left_forearm")
+    ]
+    assert abs(np.concatenate(middle).mean()) < 0.004 * relaxed.unit
 
 
 def test_the_mouth_opens_with_the_drivers_and_only_the_face_changes(character: Character) -> None:

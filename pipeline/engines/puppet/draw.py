@@ -13,7 +13,15 @@ from pipeline.character import Character
 from pipeline.character.skeleton import Point, body_unit, points_of
 from pipeline.engines.base import Rgba
 from pipeline.engines.puppet.blur import BLUR_FROM, distance, mean_of, shutter
-from pipeline.engines.puppet.mesh import COARSEST, GridMesh, Lattice, grid_mesh, inverse_map
+from pipeline.engines.puppet.mesh import (
+    COARSEST,
+    Deformed,
+    GridMesh,
+    Lattice,
+    coarse_maps,
+    enlarged,
+    grid_mesh,
+)
 from pipeline.engines.puppet.relax import Part, Relaxation
 from pipeline.engines.puppet.sample import sample
 from pipeline.engines.puppet.skin import Plane, Pose, Skin, plane
@@ -110,12 +118,23 @@ class Puppet:
         between them is blurred along its way.
         """
         places = self.places(pose)
+        height = canvas.shape[0]
+        drawn: list[tuple[Sprite, list[Deformed], float]] = []
         for name in order:
-            if name in places:
-                sprite = self.sprites[name]
-                ends = _ends(sprite.skin, places[name], pose, exposure, canvas.shape[0])
-                stops = shutter(places[name], ends, canvas.shape[0])
-                self._draw_sprite(canvas, sprite, stops, pose, ledge)
+            if name not in places:
+                continue
+            sprite = self.sprites[name]
+            stops = shutter(places[name], _ends(sprite.skin, places[name], pose, exposure, height), height)
+            # What stands in front of the driver hides trunk and legs; hands may lie on it.
+            lowest = height if ledge is None or name.endswith("arm") else min(height, round(ledge))
+            deformed = _deformed(sprite.mesh, stops, (canvas.shape[1], lowest))
+            if deformed:
+                apart = distance(stops) / (len(stops) - 1) if len(stops) > 1 else 0.0
+                drawn.append((sprite, deformed, apart))
+        if drawn:
+            maps = iter(coarse_maps([one for _, each, _ in drawn for one in each], self.lattice))
+            for sprite, deformed, apart in drawn:
+                self._draw_sprite(canvas, sprite, deformed, [next(maps) for _ in deformed], apart, pose)
         return canvas
 
     def places(self, pose: Pose) -> dict[str, Plane]:
@@ -124,29 +143,34 @@ class Puppet:
         return skinned if self._relax is None else self._relax(skinned, pose)
 
     def _draw_sprite(
-        self, canvas: Rgba, sprite: Sprite, stops: Sequence[Plane], pose: Pose, ledge: float | None
+        self,
+        canvas: Rgba,
+        sprite: Sprite,
+        deformed: Sequence[Deformed],
+        maps: Sequence[NDArray[np.float32]],
+        apart: float,
+        pose: Pose,
     ) -> None:
-        height, width = canvas.shape[:2]
-        # What stands in front of the driver hides trunk and legs; hands may lie on it.
-        if ledge is not None and not sprite.name.endswith("arm"):
-            height = min(height, round(ledge))
-        at = [np.stack([stop.real, stop.imag], axis=1).astype(np.float32) for stop in stops]
-        low, high = (
-            np.min([one.min(axis=0) for one in at], axis=0),
-            np.max([one.max(axis=0) for one in at], axis=0),
-        )
-        left, top = (max(0, int(v)) for v in np.floor(low))
-        right, bottom = (int(v) + 1 for v in np.ceil(high))
-        right, bottom = min(width, right), min(height, bottom)
-        if left >= right or top >= bottom:
-            return
+        """Lay a layer over ``canvas``: the mean of its moments, ``apart`` pixels from each other."""
         texture = sprite.texture
         if sprite.visage is not None and sprite.visage.able and pose.face is not None:
             texture = sprite.visage.acting(pose.face)
-        box = left, top, right - left, bottom - top
-        taken = [sample(texture, inverse_map(sprite.mesh, one, box, self.lattice), self.device) for one in at]
-        seen = taken[0] if len(taken) == 1 else mean_of(taken, distance(stops) / (len(stops) - 1))
-        over(canvas[top:bottom, left:right], seen)
+        left, top, width, height = box = deformed[0].box
+        taken = [sample(texture, enlarged(each, box, self.lattice), self.device) for each in maps]
+        seen = taken[0] if len(taken) == 1 else mean_of(taken, apart)
+        over(canvas[top : top + height, left : left + width], seen)
+
+
+def _deformed(mesh: GridMesh, stops: Sequence[Plane], size: tuple[int, int]) -> list[Deformed]:
+    """The mesh at each moment, all in one box within ``size``; nothing where it lies outside."""
+    at = [np.stack([stop.real, stop.imag], axis=1).astype(np.float32) for stop in stops]
+    low = np.min([one.min(axis=0) for one in at], axis=0)
+    high = np.max([one.max(axis=0) for one in at], axis=0)
+    left, top = (max(0, int(v)) for v in np.floor(low))
+    right, bottom = (min(most, int(v) + 1) for most, v in zip(size, np.ceil(high), strict=True))
+    if left >= right or top >= bottom:
+        return []
+    return [Deformed(mesh, one, (left, top, right - left, bottom - top)) for one in at]
 
 
 def _ends(skin: Skin, now: Plane, pose: Pose, exposure: Sequence[Pose], height: int) -> list[Plane]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.character.skeleton import SIDE, Point
 from pipeline.engines.base import Rgba
@@ -21,7 +21,7 @@ def lay_shadows(canvas: Rgba, pose: Pose, unit: float, grounded: float) -> None:
     size = unit * pose.scale
     soles = [_sole(pose, side, size) for side in (0, SIDE)]
     ground = max(sole.imag for sole in soles)
-    shadow = np.zeros((height, width), np.float32)
+    patches: list[tuple[int, int, NDArray[np.float32]]] = []
     for sole in soles:
         strength = grounded * float(np.exp(-(((ground - sole.imag) / (_LIFTED * size)) ** 2)))
         left, right = (int(sole.real + sign * 3 * _WIDE * size) for sign in (-1, 1))
@@ -34,11 +34,17 @@ def lay_shadows(canvas: Rgba, pose: Pose, unit: float, grounded: float) -> None:
         x = (np.arange(left, right, dtype=np.float32) - sole.real) / (_WIDE * size)
         y = (np.arange(top, bottom, dtype=np.float32) - middle) / (_DEEP * size)
         patch = strength * np.exp(-(y[:, None] ** 2) - x[None] ** 2)
-        part = shadow[top:bottom, left:right]
+        patches.append((left, top, np.asarray(patch, np.float32)))
+    if not patches:
+        return
+    left, top = min(x for x, _, _ in patches), min(y for _, y, _ in patches)
+    right = max(x + patch.shape[1] for x, _, patch in patches)
+    bottom = max(y + patch.shape[0] for _, y, patch in patches)
+    shadow = np.zeros((bottom - top, right - left), np.float32)
+    for column, row, patch in patches:
+        part = shadow[row - top :, column - left :][: patch.shape[0], : patch.shape[1]]
         np.maximum(part, patch, out=part)
-    left, top, wide, high = cv2.boundingRect(np.asarray(shadow > 0.004, np.uint8))
-    inner = np.s_[top : top + high, left : left + wide]
-    canvas[..., 3][inner] = np.rint(255 * _DARK * shadow[inner])
+    canvas[top:bottom, left:right, 3] = np.rint(255 * _DARK * shadow)
 
 
 def _sole(pose: Pose, side: int, size: float) -> complex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,39 +91,77 @@ def grid_mesh(alpha: NDArray[np.uint8], cells: Lattice, margin: int) -> GridMesh
     )
 
 
-def inverse_map(mesh: Mesh, places: Floats, box: tuple[int, int, int, int], lattice: int) -> Floats:
-    """For every pixel of ``box`` (left, top, width, height), where in the texture it comes from.
+@dataclass(frozen=True, slots=True)
+class Deformed:
+    """A mesh with its vertices at ``places`` (V, 2) in the frame, and the frame's part that is wanted."""
 
-    It is computed at every ``lattice`` pixels, which should be few against a triangle's side.
-    ``places`` (V, 2) are the vertices in the frame. float32 (height, width, 2); far outside of the
-    texture where no triangle lies. Where triangles lie on each other the later one wins.
+    mesh: Mesh
+    places: Floats
+    #: left, top, width, height
+    box: tuple[int, int, int, int]
+
+
+def inverse_map(deformed: Deformed, lattice: int) -> Floats:
+    """For every pixel of the box, where in the texture it comes from.
+
+    float32 (height, width, 2); far outside of the texture where no triangle lies. Where triangles lie on
+    each other the later one wins.
     """
-    left, top, width, height = box
-    columns, rows = -(-width // lattice) + 2, -(-height // lattice) + 2
-    # Enlarging puts a computed place in the middle of its pixels, the first one before the box.
-    first = np.array([left, top], np.float32) + (lattice - 1) / 2 - lattice
-    corners = ((places - first) / np.float32(lattice))[mesh.triangles]
-    which, x, y = _candidates(corners, columns, rows)
+    return enlarged(coarse_maps([deformed], lattice)[0], deformed.box, lattice)
+
+
+def coarse_maps(all_of: Sequence[Deformed], lattice: int) -> list[Floats]:
+    """The inverse maps, each only at every ``lattice`` pixels, which should be few against a triangle's side.
+
+    All at once: of small figures numpy's own overhead is the larger part.
+    """
+    sizes, places = [], []
+    for one in all_of:
+        left, top, width, height = one.box
+        sizes.append((-(-width // lattice) + 2, -(-height // lattice) + 2))
+        # Enlarging puts a computed place in the middle of its pixels, the first one before the box.
+        first = np.array([left, top], np.float32) + (lattice - 1) / 2 - lattice
+        places.append(((one.places - first) / np.float32(lattice))[one.mesh.triangles])
+    corners = np.concatenate(places)
+    # Each map is a run of one long line of places.
+    starts = np.cumsum([0, *(columns * rows for columns, rows in sizes)])
+    size, start = (
+        np.repeat(np.array(values, np.int32), [len(each) for each in places], axis=0)
+        for values in (sizes, starts[:-1])
+    )
+    which, x, y = _candidates(corners, size)
     inverse = _affine(corners)[which]
     fx, fy = x - corners[which, 0, 0], y - corners[which, 0, 1]
     u, v = inverse[:, 0] * fx + inverse[:, 1] * fy, inverse[:, 2] * fx + inverse[:, 3] * fy
     inside = (u >= -_EDGE) & (v >= -_EDGE) & (u + v <= 1 + _EDGE)
     which, x, y, u, v = (values[inside] for values in (which, x, y, u, v))
-    source = mesh.corners[which]
-    coarse = np.full((rows, columns, 2), _NOWHERE, np.float32)
-    coarse[y, x] = source[:, 0:2] + u[:, None] * source[:, 2:4] + v[:, None] * source[:, 4:6]
-    size = (columns * lattice, rows * lattice)
-    fine = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(fine[lattice : lattice + height, lattice : lattice + width], np.float32)
+    source = np.concatenate([one.mesh.corners for one in all_of])[which]
+    coarse = np.full((starts[-1], 2), _NOWHERE, np.float32)
+    at = start[which] + y * size[which, 0] + x
+    coarse[at] = source[:, 0:2] + u[:, None] * source[:, 2:4] + v[:, None] * source[:, 4:6]
+    return [
+        coarse[start : start + columns * rows].reshape(rows, columns, 2)
+        for start, (columns, rows) in zip(starts.tolist(), sizes, strict=False)
+    ]
+
+
+def enlarged(coarse: Floats, box: tuple[int, int, int, int], lattice: int) -> Floats:
+    """A coarse map at every pixel of its box."""
+    rows, columns = coarse.shape[:2]
+    fine = cv2.resize(coarse, (columns * lattice, rows * lattice), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine[lattice : lattice + box[3], lattice : lattice + box[2]], np.float32)
 
 
 def _candidates(
-    corners: Floats, columns: int, rows: int
+    corners: Floats, sizes: NDArray[np.int32]
 ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
-    """Triangles, columns and rows of all places that lie in the triangles' bounding boxes."""
+    """Triangles, columns and rows of all places that lie in the triangles' bounding boxes.
+
+    ``sizes`` (T, 2) are the columns and rows that there are.
+    """
     least, most = corners.min(axis=1), corners.max(axis=1)
-    low = np.clip(np.ceil(least - _EDGE), 0, [columns, rows]).astype(np.int32)
-    high = np.clip(np.floor(most + _EDGE), -1, [columns - 1, rows - 1]).astype(np.int32)
+    low = np.clip(np.ceil(least - _EDGE), 0, sizes).astype(np.int32)
+    high = np.clip(np.floor(most + _EDGE), -1, sizes - 1).astype(np.int32)
     wide, tall = np.maximum(high - low + 1, 0).T
     lines = np.repeat(np.arange(len(corners)), np.where(wide > 0, tall, 0))
     row = low[lines, 1] + _counted(np.where(wide > 0, tall, 0))

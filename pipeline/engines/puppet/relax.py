@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import splu
 
 from pipeline.engines.puppet.mesh import GridMesh
-from pipeline.engines.puppet.signals import Values
+from pipeline.engines.puppet.signals import Values, ramp
 from pipeline.engines.puppet.skin import Plane, Pose, Skin
 
 #: Local and global steps a frame.
@@ -28,6 +28,8 @@ _HELD, _FREE = 8.0, 0.02
 _STIFF = 12.0
 #: Half as firm so far from the bone, in the limb's reaches.
 _CORE = 0.3
+#: The middle of a joint, and how far around it flesh is brought along with it, in the limb's reaches.
+_MIDDLE, _ALONG = 0.6, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Relaxation:
         self._mean = 0.5 * self._touch.T.tocsr()
         self._hold = self._to_nodes({name: _firmness(part.skin) for name, part in self._parts.items()}).real
         self._factor = splu((self._out @ self._out.T + diags(self._hold)).tocsc())
+        self._middle, self._along = self._joints()
 
     def __call__(self, skinned: dict[str, Plane], pose: Pose) -> dict[str, Plane]:
         """``skinned`` places of all layers with those of the limbs relaxed."""
@@ -82,6 +85,8 @@ class Relaxation:
             wanted = self._out @ ((self._mean @ turn) * rest) + self._hold * held
             solved = self._factor.solve(np.stack([wanted.real, wanted.imag], axis=1))
             at = solved[:, 0] + 1j * solved[:, 1]
+        # Flesh that is free draws a bent joint towards the inside of its bend: the joint goes back.
+        at = at - self._along @ (self._middle @ (at - held))
         return skinned | {name: at[nodes] for name, nodes in self._nodes.items()}
 
     def _number(self, limb: Sequence[str]) -> None:
@@ -113,6 +118,25 @@ class Relaxation:
             start[name], stop[name] = unique[:, 0], unique[:, 1]
             axis[name] = part.skin.bone_axis
         return start, stop, axis
+
+    def _joints(self) -> tuple[csr_matrix, csr_matrix]:
+        """For each elbow and knee: the mean over its middle's nodes; and how far each node goes with it."""
+        middle, along = [], []
+        for limb in _limbs(self._parts):
+            skins = [self._parts[name].skin for name in limb if len(self._parts[name].skin.chain) > 2]
+            near, around = np.zeros(self._count), np.zeros(self._count)
+            for name, skin in zip(limb, skins, strict=False):
+                away = np.abs(skin.at - skin.rest[skin.chain[1]]) / skin.reach
+                near[self._nodes[name]] = away < _MIDDLE
+                around[self._nodes[name]] = ramp(-away, -_ALONG, -_MIDDLE)
+            if near.any():
+                middle.append(near / near.sum())
+                along.append(around)
+        shape = (len(middle), self._count)
+        return (
+            csr_matrix(np.reshape(middle, shape)),
+            csr_matrix(np.reshape(along, shape).T),
+        )
 
     def _to_nodes(self, values: Mapping[str, Plane | Values]) -> Plane:
         """The mean over each node's vertices."""

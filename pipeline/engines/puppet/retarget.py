@@ -8,8 +8,6 @@ over all frames, so a frame is the same in whatever segment it is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from pipeline.engines.puppet.framing import crowned, place
 from pipeline.engines.puppet.measure import body_size, face_turn, picture_scale
 from pipeline.engines.puppet.performance import Performance
 from pipeline.engines.puppet.signals import Values, ramp, runs, smooth, switch, trusted
+from pipeline.engines.puppet.turn import mixed, turned_away
 from pipeline.perception.sides import mirrored
 from pipeline.perception.tracks import Joint, Person
 
@@ -28,6 +27,8 @@ from pipeline.perception.tracks import Joint, Person
 SHORTEST, LONGEST = 0.45, 1.12
 #: The percentile of a bone's lengths that is taken for its whole one.
 _WHOLE_ARM, _WHOLE_LEG = 70, 90
+#: The share by which a detector errs on a limb's length.
+_ERRING = 0.08
 #: Shoulders seen from the side keep this share of their width: the picture has only a front.
 _NARROWEST = 0.62
 #: Segments of the body over the distance from shoulders to hips, in grown-ups (Drillis and Contini, 1966).
@@ -37,14 +38,11 @@ _USUAL = {"upper": 0.62, "fore": 0.5, "hand": 0.2, "thigh": 0.83, "shin": 0.83, 
 def retarget(character: Character, person: Person, scene: Scene) -> Performance:
     """The performance of ``person`` by ``character``."""
     joints = _whole(person, scene.cuts)
-    front = facing(joints).astype(np.float64)
-    reference = max(1e-3, float(np.percentile(np.abs(front), 90)))
-    away = switch(-smooth(front, 0.06 * scene.rate, scene.cuts) / reference, -0.2, 0.2)
-    turned = smooth(away.astype(np.float64), 0.05 * scene.rate, scene.cuts)
-    sides = [_Side(character, joints, scene).perform(person.present)]
+    away = turned_away(facing(joints).astype(np.float64), scene.rate, scene.cuts)
+    performance = _Side(character, joints, scene).perform(person.present)
     if away.any():
-        sides.append(_Side(character, mirrored(joints), scene).perform(person.present))
-    performance = sides[0] if len(sides) == 1 else _mix(sides[0], sides[1], turned)
+        back = _Side(character, mirrored(joints), scene).perform(person.present)
+        performance = mixed(performance, back, away)
     return place(character, performance, scene, crowned(joints[person.present]))
 
 
@@ -71,21 +69,6 @@ def _nearest(known: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.
     before = np.maximum(after - 1, 0)
     nearer = np.abs(known[before] - frames) < np.abs(known[after] - frames)
     return np.where(nearer, known[before], known[after])
-
-
-def _mix(front: Performance, back: Performance, turned: Values) -> Performance:
-    """Cross-fade to the mirrored reading while the driver's back is to the camera."""
-
-    def between(a: Values, b: Values) -> Values:
-        t = turned.reshape(-1, *[1] * (a.ndim - 1))
-        return (1 - t) * a + t * b
-
-    mixed: dict[str, Any] = {
-        field.name: between(getattr(front, field.name), getattr(back, field.name))
-        for field in fields(Performance)
-        if field.name not in ("present", "opening", "acting")
-    }
-    return replace(front, **mixed)
 
 
 class _Side:
@@ -210,7 +193,7 @@ class _Side:
             self._reference(bone, twin, name)
             for bone, twin, name in zip(bones, twins, ("upper", "fore"), strict=True)
         ]
-        ratio = self.scale * sum(own) / (self.size * sum(whole))
+        ratio = self.scale * sum(own) / (self.size * sum(whole)) * self._doubt(sum(own) / sum(whole))
         target = points[:, shoulder] + (self.at[:, wrist] - self.at[:, shoulder]) * ratio[:, None]
         move = (target - points[:, wrist]) * self._trust(shoulder, wrist)[:, None]
         tip = points[:, hand] - points[:, wrist]
@@ -221,6 +204,18 @@ class _Side:
             kept = np.clip(now, SHORTEST * length * self.scale, LONGEST * length * self.scale)
             points[:, b] = points[:, a] + step * (kept / now)[:, None]
         points[:, hand] = points[:, wrist] + tip
+
+    def _doubt(self, arms: float) -> float:
+        """By how much the character's arms over the driver's, ``arms``, are to be taken for longer.
+
+        People's arms are to their trunks as other people's are, within about the share by which a detector
+        errs on either: the truth is likely between. What differs by more is no error.
+        """
+        if min(self.own_seen[Point.PELVIS], float(np.median(self.seen[:, Point.PELVIS]))) < 0.4:
+            return 1.0
+        # The driver's size is their trunk's length.
+        trunks = float(np.linalg.norm(self.own[Point.NECK] - self.own[Point.PELVIS]))
+        return float(np.sqrt(np.clip(trunks / arms, 1 - _ERRING, 1 + _ERRING)))
 
     def _tip(self, direction: Values, start: int, stop: int) -> Values:
         """Hands and feet turn with their limb, and by a limited part of their own bend."""

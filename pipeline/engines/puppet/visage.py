@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from pipeline.engines.puppet.acting import Expression
-from pipeline.engines.puppet.mesh import Mesh, inverse_map
+from pipeline.engines.puppet.mesh import Deformed, Mesh, inverse_map
 from pipeline.engines.puppet.mouth import Mouth, filled
 from pipeline.engines.puppet.signals import Values
 from pipeline.perception import face as points
@@ -89,7 +89,7 @@ class Visage:
         left, top, width, height = self._box
         part = np.s_[top : top + height, left : left + width]
         moved = self._moved(expression)
-        back = inverse_map(self._mesh, moved.astype(np.float32), self._box, self._lattice)
+        back = inverse_map(Deformed(self._mesh, moved.astype(np.float32), self._box), self._lattice)
         face = np.asarray(
             cv2.remap(self._texture, back, _ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
