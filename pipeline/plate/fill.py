@@ -55,7 +55,7 @@ def _continued(canvas: Frame, hole: Mask) -> tuple[Frame, Mask] | None:
     labels = label(small, gap, shifts, factor)
     if (labels < 0).all():
         return None
-    grid = np.dstack(np.mgrid[: gap.shape[0], : gap.shape[1]])
+    grid = np.moveaxis(np.indices(gap.shape), 0, -1)
     nearest = np.clip(grid + np.rint(shifts[labels] / factor), 0, np.array(gap.shape) - 1)
     correction = level(small, gap, labels >= 0, nearest.astype(np.int32))
     return _full_size(canvas, hole, labels, shifts, correction)

@@ -20,9 +20,11 @@ Field = NDArray[np.float32]
 #: (n, 2): by how many rows and columns to look down and right.
 Shifts = NDArray[np.int_]
 
-#: Blocks are squares of 2 * _RADIUS + 1 pixels of the small picture; around the gap lie at most so many,
-#: and of each so many best matches are kept.
-_RADIUS, _BLOCKS, _EACH = 8, 40, 3
+#: Blocks are squares of 2 * _RADIUS + 1 pixels of the small picture; around the gap lie at most so many.
+_RADIUS, _BLOCKS = 8, 40
+#: So far away, as shares of the longer side, the best match of each block is taken: what repeats itself
+#: matches best next door, but out of a large gap only a large shift leads.
+_DISTANCES = ((0.0, 0.15), (0.0, 0.15), (0.15, 0.35), (0.35, 1.0))
 #: At least so much of a block is known, and at most so little of what matches it is not.
 _KNOWN, _UNKNOWN = 0.2, 0.1
 #: Matches of a block nearer to each other than this are one.
@@ -100,13 +102,14 @@ def _matches(
     cost += far(np.stack(np.broadcast_arrays(rows, columns), axis=-1), *gap.shape)
     near = _RADIUS // 2
     cost[~source | ((abs(rows) < near) & (abs(columns) < near))] = np.inf
+    away = np.maximum(abs(rows), abs(columns)) / max(gap.shape)
     found: list[tuple[float, tuple[int, int]]] = []
-    for _ in range(_EACH):
-        y, x = divmod(int(cost.argmin()), cost.shape[1])
-        if not np.isfinite(cost[y, x]):
-            break
-        found.append((float(cost[y, x]), (int(rows[y, 0]), int(columns[0, x]))))
-        cost[max(0, y - _APART) : y + _APART + 1, max(0, x - _APART) : x + _APART + 1] = np.inf
+    for least, most in _DISTANCES:
+        ring = np.where((away >= least) & (away < most), cost, np.float32(np.inf))
+        y, x = divmod(int(ring.argmin()), cost.shape[1])
+        if np.isfinite(ring[y, x]):
+            found.append((float(cost[y, x]), (int(rows[y, 0]), int(columns[0, x]))))
+            cost[max(0, y - _APART) : y + _APART + 1, max(0, x - _APART) : x + _APART + 1] = np.inf
     return found
 
 
