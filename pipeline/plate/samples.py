@@ -135,6 +135,8 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
     canvas = np.empty(colors.shape[1:], np.uint8)
     doubtful, unseen = (np.zeros(colors.shape[1:3], np.bool_) for _ in range(2))
     need = max(1, round(_SEEN_SHARE * count))
+    # Beside a person one sample is no witness.
+    need_close = min(count, max(2, need))
     for top in range(0, rows, _STRIP):
         strip = slice(top, top + _STRIP)
         planes = list(colors[:, strip].copy())
@@ -160,7 +162,7 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
             unsteady = (high.astype(np.int16) - low).max(axis=1) > _UNSTEADY
             rare = (seen[partly] < round(_RARE_SHARE * count)) & unsteady
             doubtful[strip, across][partly] = rare
-            unseen[strip, across][partly] = seen[partly] < need
+            unseen[strip, across][partly] = (seen < np.where(far, need, need_close))[partly]
     # A slip of the matte has a rim of its own; what was covered all the time has the matte's.
     grown = cv2.dilate(doubtful.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return canvas, np.asarray(unseen | grown, np.bool_)
