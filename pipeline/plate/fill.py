@@ -79,19 +79,23 @@ def _full_size(
     small = rows * labels.shape[0] // height, columns * labels.shape[1] // width
     total = np.zeros((len(rows), 3), np.float32)
     count = np.zeros(len(rows), np.float32)
+    highest = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+    lowest = cv2.erode(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+    seam = np.flatnonzero((highest != lowest)[small])
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
+            here = seam if down or right else np.arange(len(rows))
             chosen = labels[
-                np.clip(small[0] - down, 0, labels.shape[0] - 1),
-                np.clip(small[1] - right, 0, labels.shape[1] - 1),
+                np.clip(small[0][here] - down, 0, labels.shape[0] - 1),
+                np.clip(small[1][here] - right, 0, labels.shape[1] - 1),
             ]
-            y, x = (np.stack([rows, columns], axis=1) + shifts[chosen]).T
+            y, x = (np.stack([rows[here], columns[here]], axis=1) + shifts[chosen]).T
             good = (chosen >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
             y, x = np.where(good, y, 0), np.where(good, x, 0)
             good &= ~hole[y, x]
             share = np.where(good, np.float32(2.0 - abs(down) * 0.5 - abs(right) * 0.5), np.float32(0))
-            total += share[:, None] * canvas[y, x]
-            count += share
+            total[here] += share[:, None] * canvas[y, x]
+            count[here] += share
     known = np.flatnonzero(count)
     rows, columns = rows[known], columns[known]
     up = cv2.resize(correction, (width, height), interpolation=cv2.INTER_LINEAR)

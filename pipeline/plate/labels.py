@@ -38,8 +38,8 @@ _FIT = 1.0
 class _Copies:
     """The picture as each of K shifts copies it."""
 
-    #: (K, h, w, 3)
-    colors: Field
+    #: (K, h, w, 3), of bytes: there are many.
+    colors: NDArray[np.uint8]
     #: (K, h, w): whether the source is unknown.
     bad: Mask
 
@@ -72,14 +72,15 @@ def label(picture: Field, gap: Mask, shifts: Shifts, factor: NDArray[np.float64]
 
 def _copies(picture: Field, gap: Mask, shifts: NDArray[np.float64]) -> _Copies:
     height, width = gap.shape
-    colors = np.empty((len(shifts), height, width, 3), np.float32)
+    colors = np.empty((len(shifts), height, width, 3), np.uint8)
     bad = np.empty((len(shifts), height, width), np.bool_)
+    rounded = np.asarray(np.clip(np.rint(picture), 0, 255), np.uint8)
     unknown = gap.astype(np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for number, (down, right) in enumerate(shifts):
         way = np.array([[1, 0, right], [0, 1, down]], np.float64)
         cv2.warpAffine(
-            picture, way, (width, height), colors[number], flags=flags, borderMode=cv2.BORDER_REPLICATE
+            rounded, way, (width, height), colors[number], flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
         bad[number] = cv2.warpAffine(unknown, way, (width, height), flags=flags, borderValue=[1]) > 0.01
     return _Copies(colors, bad)

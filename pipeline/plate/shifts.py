@@ -25,6 +25,8 @@ _RADIUS, _BLOCKS = 8, 40
 #: So far away, as shares of the longer side, the best match of each block is taken: what repeats itself
 #: matches best next door, but out of a large gap only a large shift leads.
 _DISTANCES = ((0.0, 0.15), (0.0, 0.15), (0.15, 0.35), (0.35, 1.0))
+#: So many shifts are enough.
+_MOST = 128
 #: At least so much of a block is known, and at most so little of what matches it is not.
 _KNOWN, _UNKNOWN = 0.2, 0.1
 #: Matches of a block nearer to each other than this are one.
@@ -64,7 +66,7 @@ def shifts_around(canvas: Frame, hole: Mask, small: Field, gap: Mask) -> Shifts:
     for _, down, right in sorted(found):
         if all(abs(down - other[0]) > 1 or abs(right - other[1]) > 1 for other in kept):
             kept.append((down, right))
-    return np.array(kept, np.int_).reshape(-1, 2)
+    return np.array(kept[:_MOST], np.int_).reshape(-1, 2)
 
 
 def _around(gap: Mask) -> list[tuple[int, int]]:
