@@ -17,17 +17,21 @@ _MOST = 48.0
 
 
 def level(
-    picture: NDArray[np.float32], gap: NDArray[np.bool_], nearest: NDArray[np.int32]
+    picture: NDArray[np.float32],
+    gap: NDArray[np.bool_],
+    copied_ones: NDArray[np.bool_],
+    nearest: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """float32 (h, w, 3): what to add to the pixels of ``gap`` once each is copied from ``nearest``.
+    """float32 (h, w, 3): what to add to ``copied_ones`` of ``gap`` once each is copied from ``nearest``.
 
-    The result has the gradients of the sources and the values of ``picture`` at the gap's edge.
+    The result has the gradients of the sources and the values of ``picture`` at the gap's edge; others of
+    the gap have no part in it. ``nearest`` (h, w, 2) are rows and columns.
     """
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import spsolve
 
     height, width = gap.shape
-    rows, columns = np.nonzero(gap)
+    rows, columns = np.nonzero(copied_ones)
     count = len(rows)
     number = np.full(gap.shape, -1, np.int64)
     number[rows, columns] = np.arange(count)
@@ -43,6 +47,8 @@ def level(
         )
         here = np.flatnonzero(inside)
         to_row, to_column = rows[here] + down, columns[here] + right
+        known = ~gap[to_row, to_column] | copied_ones[to_row, to_column]
+        here, to_row, to_column = here[known], to_row[known], to_column[known]
         # How the source changes on the way to its own neighbour, and how the neighbour's does on the
         # way here: over a seam these differ, and their mean is a step that belongs to neither.
         change = copied[rows[here], columns[here]] - _at(picture, source[here] + (down, right))

@@ -133,8 +133,10 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
     """
     count, rows = near.shape[:2]
     canvas = np.empty(colors.shape[1:], np.uint8)
-    doubtful = np.zeros(colors.shape[1:3], np.bool_)
+    doubtful, unseen = (np.zeros(colors.shape[1:3], np.bool_) for _ in range(2))
     need = max(1, round(_SEEN_SHARE * count))
+    # Beside a person one sample is no witness.
+    need_close = min(count, max(2, need))
     for top in range(0, rows, _STRIP):
         strip = slice(top, top + _STRIP)
         planes = list(colors[:, strip].copy())
@@ -159,9 +161,11 @@ def median(colors: NDArray[np.uint8], near: NDArray[np.uint8]) -> tuple[Frame, M
             # Seen seldom and not twice alike: hair, antlers, a hem that the matte missed.
             unsteady = (high.astype(np.int16) - low).max(axis=1) > _UNSTEADY
             rare = (seen[partly] < round(_RARE_SHARE * count)) & unsteady
-            doubtful[strip, across][partly] = (seen[partly] < need) | rare
-    grown = cv2.dilate(doubtful.astype(np.uint8), np.ones((5, 5), np.uint8))
-    return canvas, np.asarray(grown > 0, np.bool_)
+            doubtful[strip, across][partly] = rare
+            unseen[strip, across][partly] = (seen < np.where(far, need, need_close))[partly]
+    # A slip of the matte has a rim of its own; what was covered all the time has the matte's.
+    grown = cv2.dilate(doubtful.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return canvas, np.asarray(unseen | grown, np.bool_)
 
 
 def _sorted(planes: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

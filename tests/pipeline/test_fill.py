@@ -36,6 +36,44 @@ def test_what_runs_to_both_sides_runs_on_behind_the_person() -> None:
     assert psnr(filled[gap], truth[gap]) > 22
 
 
+def bricks(height: int, width: int) -> NDArray[np.uint8]:
+    """Courses of 14 pixels, bricks of 38, every other course set off; no two bricks of one colour."""
+    rows, columns = np.mgrid[:height, :width]
+    course = rows // 14
+    place = columns + 19 * (course % 2)
+    shades = np.random.default_rng(3).integers(-12, 13, (height // 14 + 1, width // 38 + 2))
+    level = 110 + shades[course, place // 38]
+    level[(rows % 14 < 3) | (place % 38 < 3)] = 50
+    return np.repeat(level[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_a_wall_of_bricks_keeps_its_joints() -> None:
+    truth, gap = bricks(240, 426), hole(240, 426)
+    filled = fill(np.where(gap[..., None], np.uint8(0), truth), gap)
+    joints = truth[..., 0] == 50
+    assert (np.abs(filled[gap & joints].astype(int) - 50) < 20).mean() > 0.97
+    assert (filled[gap & ~joints] > 80).mean() > 0.97
+
+
+def test_a_frame_that_stands_alone_runs_on_through_the_hole() -> None:
+    truth = bricks(240, 426)
+    truth[20:220, 208:218] = 230
+    gap = np.zeros((240, 426), bool)
+    gap[90:150, 180:250] = True
+    filled = fill(np.where(gap[..., None], np.uint8(0), truth), gap)
+    assert (filled[90:150, 210:216] > 200).mean() > 0.95
+    assert (filled[gap & (truth[..., 0] < 230)] < 200).mean() > 0.97
+
+
+def test_what_no_shift_reaches_is_filled_from_what_has_been_filled() -> None:
+    truth = bricks(240, 426)
+    gap = np.ones((240, 426), bool)
+    gap[:, :120] = False
+    filled = fill(np.where(gap[..., None], np.uint8(0), truth), gap)
+    # Bricks all the way: as much light and dark at the far end as at the near one.
+    assert filled[:, 300:].std() > 0.7 * truth[:, :120].std()
+
+
 def test_a_smooth_gradient_stays_smooth() -> None:
     shade = np.linspace(60, 200, 426)
     truth = np.repeat(np.repeat(shade[None, :, None], 240, axis=0), 3, axis=2).astype(np.uint8)

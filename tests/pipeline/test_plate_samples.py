@@ -56,6 +56,14 @@ def test_beside_a_person_is_believed_only_where_nobody_ever_stood_away() -> None
     assert doubtful[:, 8].all() and not doubtful[:, :6].any()
 
 
+def test_beside_a_person_one_sample_is_no_witness() -> None:
+    colors = np.full((20, 9, 9, 3), 50, np.uint8)
+    near = np.full((20, 9, 9), 255, np.uint8)
+    near[0, :, :3], near[:2, :, 3:6], near[0, :, 6:] = COVERED, COVERED, 0
+    _, doubtful = median(colors, near)
+    assert doubtful[:, :3].all() and not doubtful[:, 3:].any()
+
+
 def test_closeness_falls_from_the_person_to_nothing() -> None:
     matte = np.zeros((240, 320), np.uint8)
     assert not closeness(matte).any()
