@@ -85,7 +85,7 @@ def _person(found: Found, spans: Sequence[tuple[int, int]], rate: float) -> Pers
     if not present.any():
         return None
     name = hashlib.blake2s(joints.tobytes(), digest_size=4).hexdigest()
-    slot = np.where(present, found.slot, -1).astype(np.int8)
+    slot = np.where(present, found.slot, -1).astype(np.int16)
     return Person(f"person_{name}", joints, present, slot, found.face, found.hands)
 
 

@@ -105,8 +105,8 @@ class Person:
     joints: NDArray[np.float32]
     #: bool (T,)
     present: NDArray[np.bool_]
-    #: int8 (T,): under which number the frame's matte has this person; -1 where it has not.
-    slot: NDArray[np.int8]
+    #: int16 (T,): under which number the frame's matte has this person; -1 where it has not.
+    slot: NDArray[np.int16]
     #: float32 (T, 10): what ``Face`` names; the last seven in shares of the face's height (brow to chin).
     #: NaN where the face was not seen well; None where nobody looked.
     face: NDArray[np.float32] | None = None

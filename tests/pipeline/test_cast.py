@@ -72,7 +72,7 @@ class Two(WalkingBlock):
                 feet = rows.max() + (12 if who == 1 and self.nearer else 0)
                 joints[who, number, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 1] = feet
         there = np.ones(self.frames, bool)
-        slots = np.zeros(self.frames, np.int8)
+        slots = np.zeros(self.frames, np.int16)
         people = (Person(WALKER, joints[0], there, slots), Person(STANDER, joints[1], there, slots + 1))
         return Tracks(people, (), MATTE, model=Model.V4)
 

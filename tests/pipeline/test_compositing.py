@@ -49,7 +49,7 @@ class Given(Engine):
 def segment(tmp_path: Path, frames: list[np.ndarray], spec: RenderSpec) -> tuple[Item, list[object]]:
     """One segment drawn by an engine that gives ``frames``; needs neither driver nor plate."""
     joints, present = np.zeros((FRAMES, 33, 4), np.float32), np.ones(FRAMES, bool)
-    person = Person("person_00000001", joints, present, np.zeros(FRAMES, np.int8))
+    person = Person("person_00000001", joints, present, np.zeros(FRAMES, np.int16))
     tracks = Tracks((person,), (), (WIDTH, HEIGHT))
     request = Request(Stage.SEGMENT, spec, plan_for(Model.V3), tmp_path, {}, VIDEO)
     # Backgrounds of one colour look at no plate and at no character.

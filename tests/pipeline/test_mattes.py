@@ -48,7 +48,7 @@ def test_where_nobody_is_the_matte_stays_empty(tmp_path: Path) -> None:
     (person,) = scene.tracks().people
     present = np.array([number not in MISSED for number in range(scene.frames)])
     tracks = Tracks(
-        (replace(person, present=present, slot=np.where(present, 0, -1).astype(np.int8)),), (), MATTE
+        (replace(person, present=present, slot=np.where(present, 0, -1).astype(np.int16)),), (), MATTE
     )
     whole = list(mattes(request_for(scene, tmp_path), Span(0, 0, scene.frames), tracks))
     assert [number for number, matte in enumerate(whole) if not matte.any()] == list(MISSED)

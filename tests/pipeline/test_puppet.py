@@ -57,7 +57,7 @@ def turn_arm(joints: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 def person(joints: np.ndarray, present: np.ndarray | None = None) -> Person:
     present = np.ones(len(joints), bool) if present is None else present
-    return Person("person_00000001", joints, present, np.where(present, 0, -1).astype(np.int8))
+    return Person("person_00000001", joints, present, np.where(present, 0, -1).astype(np.int16))
 
 
 def bones(performance: Performance, chain: tuple[int, ...]) -> np.ndarray:

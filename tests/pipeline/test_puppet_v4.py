@@ -40,7 +40,7 @@ def standing(character: Character, frames: int = FRAMES, scale: float = 0.4) -> 
     joints[..., :2] += (180, 20)
     joints[..., 3] = 1
     present = np.ones(frames, bool)
-    return Person("person_00000001", joints, present, np.zeros(frames, np.int8))
+    return Person("person_00000001", joints, present, np.zeros(frames, np.int16))
 
 
 def with_face(person: Person, **acted: np.ndarray) -> Person:

@@ -13,7 +13,7 @@ def made(camera: bool) -> Tracks:
     random = np.random.default_rng(3)
     joints = random.random((7, JOINTS, 4), np.float32)
     joints[2] = np.nan
-    person = Person("person_0123abcd", joints, np.isfinite(joints[:, 0, 0]), np.zeros(len(joints), np.int8))
+    person = Person("person_0123abcd", joints, np.isfinite(joints[:, 0, 0]), np.zeros(len(joints), np.int16))
     return Tracks((person,), (3, 5), (320, 180), np.tile(np.eye(3) * 2, (7, 1, 1)) if camera else None)
 
 
