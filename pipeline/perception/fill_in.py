@@ -55,8 +55,10 @@ def found_of(
         seen = np.isfinite(own[:, 0, 0])
         joints[part.first : part.last + 1][seen] = own[seen]
         slot[part.first : part.last + 1][seen] = part.slot
+    home = np.repeat(np.arange(len(pieces)), [len(piece.looked) for piece in pieces])
     for start, stop in spans:
-        _between(joints[start:stop], slot[start:stop], looked[start:stop])
+        here = slice(start, stop)
+        _between(joints[here], slot[here], looked[here], home[here])
     face, hands = (_details(name, chain, pieces, len(looked), spans) for name in ("face", "hands"))
     return Found(joints, slot, face, hands)
 
@@ -86,8 +88,10 @@ def _details(
     return columns.reshape(frames, *shape)
 
 
-def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_]) -> None:
-    """Fill the frames of one shot that nobody looked at, in place."""
+def _between(
+    joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_], home: NDArray[np.int_]
+) -> None:
+    """Fill the frames of one shot that nobody looked at, in place; ``home`` is each frame's piece."""
     at = np.flatnonzero(looked)
     if len(at) == 0:
         return
@@ -96,8 +100,10 @@ def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_])
     later, earlier = at[after], at[np.maximum(after - 1, 0)]
     earlier = np.where(looked | (later < frames), later, earlier)
     there = slot >= 0
-    # As the mattes do: the earlier look's slot, else the later one's.
-    slot[:] = np.where(there[earlier], slot[earlier], slot[later])
+    # As the mattes do: the earlier look's slot, else the later one's. In another piece's mattes their
+    # number means somebody else.
+    before, behind = (there[look] & (home[look] == home) for look in (earlier, later))
+    slot[:] = np.where(before, slot[earlier], np.where(behind, slot[later], -1))
     between = there[earlier] & there[later] & (earlier < frames) & (frames < later)
     for first, last in runs(there[at]):
         times = at[first:last]

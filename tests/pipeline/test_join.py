@@ -179,6 +179,32 @@ def test_slots_of_another_piece_are_matched_by_place() -> None:
         assert person.slot[0] != person.slot[-1]
 
 
+def test_at_a_boundary_each_frame_has_the_slots_of_its_own_pieces_mattes() -> None:
+    left, right = standing(90, x=300), standing(90, x=900)
+    one = piece(left[:45], right[:45], stride=4, colors=(40, 200))
+    two = piece(right[45:], left[45:], start=45, stride=4, colors=(200, 40))
+    for person in join_pieces([one, two], video()).people:
+        at_left = person.joints[0, 0, 0] < 600
+        assert set(person.slot[:45]) == {0 if at_left else 1}
+        # Frames 45 to 47 are nearer to a look of the piece before, whose numbers mean nothing here.
+        assert set(person.slot[45:]) == {1 if at_left else 0}
+
+
+def test_a_newcomer_is_not_taken_for_who_had_their_number_in_the_piece_before() -> None:
+    left, right = standing(90, x=300), standing(90, x=900)
+    one = piece(left[:47], stride=4, colors=(40,))
+    two = piece(right[47:], left[47:], start=47, stride=4, colors=(200, 40))
+    people = join_pieces([one, two], video()).people
+    newcomer = next(person for person in people if person.joints[80, 0, 0] > 600)
+    assert set(newcomer.slot[:47]) == {-1} and set(newcomer.slot[48:]) == {0}
+
+
+def test_the_highest_slots_of_a_piece_are_kept() -> None:
+    nobody = np.full((FRAMES, JOINTS, 4), np.nan, np.float32)
+    (person,) = join_pieces([piece(*[nobody] * 200, standing(FRAMES))], video()).people
+    assert set(person.slot) == {200}
+
+
 def test_across_a_cut_people_are_known_by_their_clothes() -> None:
     first, second = standing(FRAMES, x=300), standing(FRAMES, x=900)
     first[45:], second[45:] = np.nan, np.nan
