@@ -215,6 +215,18 @@ def test_across_a_cut_people_are_known_by_their_clothes() -> None:
     assert sorted((int(person.slot[0]), int(person.slot[-1])) for person in people) == [(0, 3), (1, 2)]
 
 
+def test_the_lead_of_many_short_shots_is_in_all_of_them() -> None:
+    shots, length = 60, 15
+    frames = shots * length
+    people = [np.full((frames, JOINTS, 4), np.nan, np.float32) for _ in range(shots)]
+    for shot, joints in enumerate(people):
+        own = slice(shot * length, (shot + 1) * length)
+        joints[own] = standing(length, x=300 + 400 * (shot % 3))
+    cuts = tuple(range(length, frames, length))
+    (person,) = join_pieces([piece(*people, cuts=cuts, colors=(90,) * shots)], video(frames)).people
+    assert person.present.all()
+
+
 def test_strangers_on_two_sides_of_a_cut_stay_strangers() -> None:
     first, second = standing(FRAMES, x=300), standing(FRAMES, x=320)
     first[45:], second[:45] = np.nan, np.nan
