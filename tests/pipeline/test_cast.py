@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,6 +114,24 @@ def frames_of(scene: Two, folder: Path, spec: RenderSpec) -> tuple[list[Frame], 
     anyone = {0: cast(Character, None)}
     made = composed(request, span, scene.tracks(), plate, anyone, Painter())
     return list(read_frames(request.inputs["video"], request.video)), [picture for picture, _ in made]
+
+
+def test_the_scene_is_known_before_threads_share_its_plate(tmp_path: Path) -> None:
+    """A plate holds one canvas: asked from two threads at once it could give each the other's."""
+    askers: list[int] = []
+
+    class Watched(Plate):
+        def frame(self, number: int) -> Frame:
+            askers.append(threading.get_ident())
+            return super().frame(number)
+
+    scene = Two()
+    request = replace(scene.request(tmp_path), stage=Stage.SEGMENT, spec=RenderSpec(cast=((WALKER, 0),)))
+    plate = Watched.load(Path(make_plate(request, lambda _: None).files["plate"]))
+    anyone = {0: cast(Character, None)}
+    for _ in composed(request, Span(0, 0, scene.frames), scene.tracks(), plate, anyone, Painter()):
+        pass
+    assert askers == [threading.get_ident()]
 
 
 def is_red(picture: Frame) -> np.ndarray:
