@@ -83,7 +83,7 @@ def composed(
     """Each frame of ``span`` as it goes to the encoder, and what of it is characters."""
     company = _Company(request, tracks)
     linear = request.spec.background is not Background.TRANSPARENT
-    # Before the streams run: a plate holds one canvas at a time, and only the backgrounds' thread may turn it.
+    # Before the streams run: a plate holds one canvas at a time, and the backgrounds' thread turns it.
     scenes = [scene_of(request, span, tracks, part.person, plate) for part in company.parts]
     with ExitStack() as stack:
         drawn = [

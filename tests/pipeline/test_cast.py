@@ -223,3 +223,12 @@ def test_who_is_nearer_is_settled_over_time_and_the_same_both_ways() -> None:
     for number in range(24):
         assert depth.in_front(walker, stander, number) != depth.in_front(stander, walker, number)
         assert depth.rearmost_first(tracks.people, number) == [stander, walker]
+
+
+def test_who_is_nearer_in_one_shot_says_nothing_of_another() -> None:
+    walker, stander = Two(stands=(150, 60, 190, HEIGHT - 40)).tracks().people
+    feet = [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]
+    walker.joints[12:, feet, 1] -= 200
+    depth = Depth((walker, stander), (12,), 15.0)
+    assert [depth.in_front(walker, stander, number) for number in range(24)] == [True] * 12 + [False] * 12
+    assert [depth.in_front(stander, walker, number) for number in (11, 12)] == [False, True]
