@@ -21,8 +21,8 @@ from pipeline.perception.tracks import JOINTS, Joint
 Floats = NDArray[np.float32]
 #: Seconds that somebody may be hidden by another.
 HIDDEN_SECONDS = 1.5
-#: Frames between two looks at a face that are still joined by a line.
-_LONGEST_STEP = 9
+#: Seconds between two looks at a face or hand that are still joined by a line.
+_LONGEST_STEP = 0.3
 _TRUNK = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
 
 
@@ -40,7 +40,11 @@ class Found:
 
 
 def found_of(
-    chain: Chain, pieces: Sequence[Piece], looked: NDArray[np.bool_], spans: Sequence[tuple[int, int]]
+    chain: Chain,
+    pieces: Sequence[Piece],
+    looked: NDArray[np.bool_],
+    spans: Sequence[tuple[int, int]],
+    rate: float,
 ) -> Found:
     """The joints of ``chain`` in every frame: seen, or between two looks that saw them.
 
@@ -59,12 +63,17 @@ def found_of(
     for start, stop in spans:
         here = slice(start, stop)
         _between(joints[here], slot[here], looked[here], home[here])
-    face, hands = (_details(name, chain, pieces, len(looked), spans) for name in ("face", "hands"))
+    face, hands = (_details(name, chain, pieces, len(looked), spans, rate) for name in ("face", "hands"))
     return Found(joints, slot, face, hands)
 
 
 def _details(
-    name: str, chain: Chain, pieces: Sequence[Piece], frames: int, spans: Sequence[tuple[int, int]]
+    name: str,
+    chain: Chain,
+    pieces: Sequence[Piece],
+    frames: int,
+    spans: Sequence[tuple[int, int]],
+    rate: float,
 ) -> Floats | None:
     """A chain's faces or hands in every frame; straight lines between looks that are near each other."""
     if not any(len(getattr(pieces[part.piece], name)) for part in chain):
@@ -82,7 +91,7 @@ def _details(
             column = columns[start:stop, side]
             at = np.flatnonzero(np.isfinite(column[:, 0]))
             for one, other in itertools.pairwise(at):
-                if 1 < other - one <= _LONGEST_STEP:
+                if 1 < other - one <= _LONGEST_STEP * rate:
                     share = np.arange(1, other - one)[:, None] / (other - one)
                     column[one + 1 : other] = (1 - share) * column[one] + share * column[other]
     return columns.reshape(frames, *shape)

@@ -53,7 +53,7 @@ def join_pieces(pieces: Sequence[Piece], video: VideoInfo, model: Model = Model.
     spans, rate = shots(cuts, video.frames), float(video.rate)
     looked = np.concatenate([piece.looked for piece in pieces])
     chains = people_of(pieces, spans, rate)
-    finds = (found_of(chain, pieces, looked, spans) for chain in chains)
+    finds = (found_of(chain, pieces, looked, spans, rate) for chain in chains)
     people = [
         person for found in hidden_filled(list(finds), spans, rate) if (person := _person(found, spans, rate))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -242,6 +243,18 @@ def test_between_two_looks_joints_lie_on_a_smooth_curve() -> None:
     assert second.present.all() and (second.slot == 0).all()
     # Nobody looked at the last frame: there the joints stay where they were.
     assert np.abs(every.joints[:-3, :, 0] - second.joints[:-3, :, 0]).max() < 1.0
+
+
+@pytest.mark.parametrize("rate", [30, 240])
+def test_between_two_looks_a_face_is_known_at_any_rate(rate: int) -> None:
+    stride = rate // 15
+    one = piece(standing(4 * stride + 1), stride=stride)
+    face = np.full((1, len(one.looked), 10), np.nan, np.float32)
+    face[0, one.looked] = np.arange(5)[:, None]
+    info = replace(video(len(one.looked)), rate=Fraction(rate))
+    (person,) = join_pieces([replace(one, face=face)], info).people
+    assert person.face is not None
+    np.testing.assert_allclose(person.face[:, 0], np.arange(len(one.looked)) / stride, atol=1e-5)
 
 
 def test_sides_that_jump_over_and_back_are_a_mistake_and_are_mended() -> None:
