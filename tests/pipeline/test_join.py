@@ -133,6 +133,22 @@ def test_the_cameras_way_is_chained_over_pieces_in_the_frames_own_pixels() -> No
     np.testing.assert_allclose(camera[:, 0, 2], 2 * np.arange(90) * 1280 / 640)
 
 
+def test_a_camera_that_zooms_in_every_shot_is_as_well_known_in_the_last() -> None:
+    length, shots = 15, 70
+    zoom = 0.5 ** (np.arange(1, length + 1) / length)
+    ways = np.tile(np.eye(3), (length, 1, 1))
+    ways[:, 0, 0] = ways[:, 1, 1] = zoom
+    ways[:, 0, 2] = 320 * (1 - zoom)
+    starts = range(0, shots * length, length)
+    pieces = [
+        replace(piece(standing(length), start=start, cuts=(start,) if start else ()), camera=ways)
+        for start in starts
+    ]
+    camera = join_pieces(pieces, video(shots * length)).camera
+    assert camera is not None
+    np.testing.assert_allclose(camera[-length:], camera[:length], atol=1e-6)
+
+
 def test_a_camera_that_hardly_trembles_stands_still() -> None:
     assert join_pieces([piece(standing(FRAMES), step=0.005)], video()).camera is None
 
