@@ -16,7 +16,7 @@ from pipeline.ahead import ahead
 from pipeline.casting import Part, kept_of, parts_of
 from pipeline.character import Character
 from pipeline.depth import Depth
-from pipeline.engines.base import Engine, Rgba
+from pipeline.engines.base import Engine, Rgba, Scene
 from pipeline.engines.puppet.draw import over as lay_on
 from pipeline.errors import EngineError
 from pipeline.ffmpeg import VideoWriter, read_frames
@@ -83,12 +83,14 @@ def composed(
     """Each frame of ``span`` as it goes to the encoder, and what of it is characters."""
     company = _Company(request, tracks)
     linear = request.spec.background is not Background.TRANSPARENT
+    # Before the streams run: a plate holds one canvas at a time, and the backgrounds' thread turns it.
+    scenes = [scene_of(request, span, tracks, part.person, plate) for part in company.parts]
     with ExitStack() as stack:
         drawn = [
             stack.enter_context(
-                closing(ahead(_drawn(request, span, tracks, plate, part, characters[part.character], engine)))
+                closing(ahead(_drawn(span, part.person, scene, characters[part.character], engine)))
             )
-            for part in company.parts
+            for part, scene in zip(company.parts, scenes, strict=True)
         ]
         stages = stack.enter_context(closing(ahead(_backgrounds(request, span, tracks, plate, company))))
         for number in range(span.start, span.stop):
@@ -144,22 +146,11 @@ def _hidden(performer: Rgba, front: Matte) -> Rgba:
     return np.asarray(cv2.multiply(performer, keep, scale=1 / 255), np.uint8)
 
 
-def _drawn(
-    request: Request,
-    span: Span,
-    tracks: Tracks,
-    plate: Plate,
-    part: Part,
-    character: Character,
-    engine: Engine,
-) -> Iterator[Rgba]:
+def _drawn(span: Span, person: Person, scene: Scene, character: Character, engine: Engine) -> Iterator[Rgba]:
     """The engine's frames of one part, each checked; ``EngineError`` where one is missing or wrong."""
-    assert request.video is not None
-    size = (request.video.width, request.video.height)
-    scene = scene_of(request, span, tracks, part.person, plate)
     count = 0
-    for frame in engine.perform(character, part.person, span, scene):
-        yield _checked(frame, size, engine)
+    for frame in engine.perform(character, person, span, scene):
+        yield _checked(frame, scene.size, engine)
         count += 1
     if count < len(span):
         raise EngineError(f"{engine.id} gave {count} of {len(span)} frames.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import bisect
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +22,22 @@ class Depth:
     """The order of people in depth; quiet in time, and never mixed across a cut."""
 
     def __init__(self, people: Sequence[Person], cuts: tuple[int, ...], rate: float) -> None:
-        self._people = [person.id for person in people]
-        frames = len(people[0].present) if people else 0
-        # float64 (P, P, T): by how much the first is in front of the second.
-        self._nearer = np.zeros((len(people), len(people), frames))
-        for (i, one), (j, other) in itertools.combinations(enumerate(people), 2):
-            nearer = _nearer(one, other, cuts, rate)
-            self._nearer[i, j], self._nearer[j, i] = nearer, -nearer
+        self._people, self._rate = people, rate
+        self._places = {person.id: place for place, person in enumerate(people)}
+        self._shots = shots(cuts, len(people[0].present)) if people else ()
+        # By the places of two people and the shot's start. A segment asks for one shot of many.
+        self._known: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
     def in_front(self, one: Person, other: Person, frame: int) -> bool:
         """Whether ``one`` hides ``other`` where they meet."""
-        i, j = self._people.index(one.id), self._people.index(other.id)
+        i, j = self._places[one.id], self._places[other.id]
+        if i > j:
+            return not self.in_front(other, one, frame)
+        start, stop = self._shots[bisect.bisect_right(self._shots, frame, key=itemgetter(0)) - 1]
+        if (i, j, start) not in self._known:
+            self._known[i, j, start] = _nearer(one, other, slice(start, stop), self._rate)
         # Where nothing tells them apart, who is named first is in front: always the same one.
-        return bool(self._nearer[i, j, frame] > 0 or (self._nearer[i, j, frame] == 0 and i < j))
+        return bool(self._known[i, j, start][frame - start] >= 0)
 
     def rearmost_first(self, people: Sequence[Person], frame: int) -> list[Person]:
         """``people`` in the order in which they are drawn."""
@@ -43,14 +47,11 @@ class Depth:
         )
 
 
-def _nearer(one: Person, other: Person, cuts: tuple[int, ...], rate: float) -> NDArray[np.float64]:
-    frames = len(one.present)
-    nearer = np.zeros(frames)
-    together = one.present & other.present
-    for start, stop in shots(cuts, frames):
-        at = start + np.flatnonzero(together[start:stop])
-        if len(at):
-            values = [in_front(one.joints[frame], other.joints[frame]) for frame in at]
-            whole = np.interp(np.arange(start, stop), at, values)
-            nearer[start:stop] = gaussian_filter1d(whole, max(_SETTLED * rate, 1e-3), mode="nearest")
-    return nearer
+def _nearer(one: Person, other: Person, shot: slice, rate: float) -> NDArray[np.float64]:
+    """(n,): by how much ``one`` is in front in each frame of a shot."""
+    at = np.flatnonzero(one.present[shot] & other.present[shot])
+    if not len(at):
+        return np.zeros(shot.stop - shot.start)
+    values = [in_front(one.joints[frame], other.joints[frame]) for frame in shot.start + at]
+    whole = np.interp(np.arange(shot.stop - shot.start), at, values)
+    return np.asarray(gaussian_filter1d(whole, max(_SETTLED * rate, 1e-3), mode="nearest"), np.float64)

@@ -65,7 +65,8 @@ def branches(inside: Mask) -> list[Branch]:
         far, _, source = scipy.sparse.csgraph.dijkstra(
             plain, directed=False, indices=tree, min_only=True, return_predecessors=True
         )
-        out = np.where(np.isfinite(far) & (source >= 0), far - depth[source], -1)
+        # What does not hang together with the figure is out of reach, and has no source.
+        out = np.where(np.isfinite(far), far - depth[np.maximum(source, 0)], -1)
         tip = int(np.argmax(out))
         if out[tip] < _SHORTEST * height:
             break
@@ -74,7 +75,8 @@ def branches(inside: Mask) -> list[Branch]:
             path.append(int(back[path[-1]]))
         path = path[::-1]
         # What lies beyond the ball around the path's last common point stands out.
-        joint = max(i for i, node in enumerate(path) if node in set(tree))
+        known = set(tree)
+        joint = max(i for i, node in enumerate(path) if node in known)
         way = np.stack([columns[path], rows[path]], axis=1).astype(np.float64)
         beyond = np.linalg.norm(way - way[joint], axis=1) > depth[path[joint]]
         beyond[:joint] = False

@@ -21,8 +21,8 @@ from pipeline.perception.tracks import JOINTS, Joint
 Floats = NDArray[np.float32]
 #: Seconds that somebody may be hidden by another.
 HIDDEN_SECONDS = 1.5
-#: Frames between two looks at a face that are still joined by a line.
-_LONGEST_STEP = 9
+#: Seconds between two looks at a face or hand that are still joined by a line.
+_LONGEST_STEP = 0.3
 _TRUNK = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
 
 
@@ -40,7 +40,11 @@ class Found:
 
 
 def found_of(
-    chain: Chain, pieces: Sequence[Piece], looked: NDArray[np.bool_], spans: Sequence[tuple[int, int]]
+    chain: Chain,
+    pieces: Sequence[Piece],
+    looked: NDArray[np.bool_],
+    spans: Sequence[tuple[int, int]],
+    rate: float,
 ) -> Found:
     """The joints of ``chain`` in every frame: seen, or between two looks that saw them.
 
@@ -55,14 +59,21 @@ def found_of(
         seen = np.isfinite(own[:, 0, 0])
         joints[part.first : part.last + 1][seen] = own[seen]
         slot[part.first : part.last + 1][seen] = part.slot
+    home = np.repeat(np.arange(len(pieces)), [len(piece.looked) for piece in pieces])
     for start, stop in spans:
-        _between(joints[start:stop], slot[start:stop], looked[start:stop])
-    face, hands = (_details(name, chain, pieces, len(looked), spans) for name in ("face", "hands"))
+        here = slice(start, stop)
+        _between(joints[here], slot[here], looked[here], home[here])
+    face, hands = (_details(name, chain, pieces, len(looked), spans, rate) for name in ("face", "hands"))
     return Found(joints, slot, face, hands)
 
 
 def _details(
-    name: str, chain: Chain, pieces: Sequence[Piece], frames: int, spans: Sequence[tuple[int, int]]
+    name: str,
+    chain: Chain,
+    pieces: Sequence[Piece],
+    frames: int,
+    spans: Sequence[tuple[int, int]],
+    rate: float,
 ) -> Floats | None:
     """A chain's faces or hands in every frame; straight lines between looks that are near each other."""
     if not any(len(getattr(pieces[part.piece], name)) for part in chain):
@@ -80,14 +91,16 @@ def _details(
             column = columns[start:stop, side]
             at = np.flatnonzero(np.isfinite(column[:, 0]))
             for one, other in itertools.pairwise(at):
-                if 1 < other - one <= _LONGEST_STEP:
+                if 1 < other - one <= _LONGEST_STEP * rate:
                     share = np.arange(1, other - one)[:, None] / (other - one)
                     column[one + 1 : other] = (1 - share) * column[one] + share * column[other]
     return columns.reshape(frames, *shape)
 
 
-def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_]) -> None:
-    """Fill the frames of one shot that nobody looked at, in place."""
+def _between(
+    joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_], home: NDArray[np.int_]
+) -> None:
+    """Fill the frames of one shot that nobody looked at, in place; ``home`` is each frame's piece."""
     at = np.flatnonzero(looked)
     if len(at) == 0:
         return
@@ -96,8 +109,10 @@ def _between(joints: Floats, slot: NDArray[np.int16], looked: NDArray[np.bool_])
     later, earlier = at[after], at[np.maximum(after - 1, 0)]
     earlier = np.where(looked | (later < frames), later, earlier)
     there = slot >= 0
-    # As the mattes do: the earlier look's slot, else the later one's.
-    slot[:] = np.where(there[earlier], slot[earlier], slot[later])
+    # As the mattes do: the earlier look's slot, else the later one's. In another piece's mattes their
+    # number means somebody else.
+    before, behind = (there[look] & (home[look] == home) for look in (earlier, later))
+    slot[:] = np.where(before, slot[earlier], np.where(behind, slot[later], -1))
     between = there[earlier] & there[later] & (earlier < frames) & (frames < later)
     for first, last in runs(there[at]):
         times = at[first:last]

@@ -6,7 +6,7 @@ Smoothing, presence, ids, shots and the camera's way would each make a seam if a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def join_pieces(pieces: Sequence[Piece], video: VideoInfo, model: Model = Model.
     spans, rate = shots(cuts, video.frames), float(video.rate)
     looked = np.concatenate([piece.looked for piece in pieces])
     chains = people_of(pieces, spans, rate)
-    finds = (found_of(chain, pieces, looked, spans) for chain in chains)
+    finds = (found_of(chain, pieces, looked, spans, rate) for chain in chains)
     people = [
         person for found in hidden_filled(list(finds), spans, rate) if (person := _person(found, spans, rate))
     ]
@@ -125,16 +125,27 @@ def _camera(
     pieces: Sequence[Piece], spans: Sequence[tuple[int, int]], video: VideoInfo
 ) -> NDArray[np.float64] | None:
     """From each frame's pixels to those of its shot's first frame; None for a camera that stands still."""
-    chained: list[Matrix] = []
-    for piece in pieces:
-        last = chained[-1] if chained else np.eye(3)
-        chained.extend(last @ step for step in piece.camera)
+    chained = list(_chained(pieces, {start for start, _ in spans}))
     width, height = pieces[0].matte_size
     camera = np.tile(np.eye(3), (len(chained), 1, 1))
     for start, stop in spans:
-        home = np.linalg.inv(chained[start])
-        ways = [home @ way for way in chained[start:stop]]
+        ways = chained[start:stop]
         if max(shift(way, width, height) for way in ways) > _STILL:
             factors = video.width / width, video.height / height
             camera[start:stop] = [scaled(way / way[2, 2], *factors) for way in ways]
     return None if (camera == np.eye(3)).all() else camera
+
+
+def _chained(pieces: Sequence[Piece], starts: Set[int]) -> Iterator[Matrix]:
+    """Each frame's way to its shot's first; ``starts`` are the shots'.
+
+    Every shot begins anew: zooms of many shots on each other leave nothing of a number's digits.
+    """
+    before, way = np.eye(3), np.eye(3)
+    for piece in pieces:
+        for number, step in enumerate(piece.camera, piece.start):
+            if number in starts:
+                before = np.linalg.inv(step)
+            way = before @ step
+            yield way
+        before = way

@@ -6,7 +6,9 @@ where they are and how they look; across cuts, and over long absences, by looks 
 
 from __future__ import annotations
 
+import bisect
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +26,9 @@ _HIDDEN, _DEAREST = 4.0, 1.7
 #: Differences of looks (CIELAB) that count as much as a body's size of distance; of the same clothes;
 #: and that are forgiven to the only person of a shot who may be the only one of another.
 _LOOK_UNIT, _SAME, _ONLY = 14.0, 10.0, 28.0
-#: Finds of more people than this are noise.
-_MOST_CHAINS = 40
+#: Finds of more people than this are noise; and tracklets beyond so many, the shortest: each is compared
+#: with each.
+_MOST_PEOPLE, _MOST_TRACKLETS = 40, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,16 @@ def people_of(pieces: Sequence[Piece], shots: Sequence[tuple[int, int]], rate: f
         for shot in range(len(shots))
         for chain in _linked([each for each in tracklets if each.shot == shot], rate)
     ]
-    chains.sort(key=lambda chain: (-sum(each.last - each.first for each in chain), chain[0].first))
-    return _merged(chains[:_MOST_CHAINS])
+    chains.sort(key=_longest_first)
+    compared = itertools.accumulate(len(chain) for chain in chains)
+    people = _merged(
+        [chain for chain, so_far in zip(chains, compared, strict=True) if so_far <= _MOST_TRACKLETS]
+    )
+    return sorted(people, key=_longest_first)[:_MOST_PEOPLE]
+
+
+def _longest_first(chain: Chain) -> tuple[int, int]:
+    return -sum(each.last - each.first for each in chain), chain[0].first
 
 
 def _tracklets(index: int, piece: Piece, shots: Sequence[tuple[int, int]]) -> Iterator[Tracklet]:
@@ -79,18 +90,25 @@ def _by(values: Iterable[int], key: Callable[[int], int]) -> Iterator[list[int]]
 
 def _linked(tracklets: Sequence[Tracklet], rate: float) -> list[Chain]:
     """The tracklets of one shot in chains: who follows whom, the cheapest pairs first."""
+    order = sorted(range(len(tracklets)), key=lambda number: tracklets[number].first)
+    firsts = [tracklets[number].first for number in order]
     pairs = sorted(
         (price, i, j)
-        for (i, one), (j, other) in itertools.permutations(enumerate(tracklets), 2)
-        if (price := _price(one, other, rate)) < _DEAREST
+        for i, one in enumerate(tracklets)
+        for j in order[
+            bisect.bisect_right(firsts, one.last) : bisect.bisect_right(firsts, one.last + _HIDDEN * rate)
+        ]
+        if (price := _price(one, tracklets[j], rate)) < _DEAREST
     )
     after: dict[int, int] = {}
+    followers: set[int] = set()
     for _, i, j in pairs:
-        if i not in after and j not in after.values():
+        if i not in after and j not in followers:
             after[i] = j
+            followers.add(j)
     chains: list[Chain] = []
     for number in range(len(tracklets)):
-        if number not in after.values():
+        if number not in followers:
             chain = [number]
             while chain[-1] in after:
                 chain.append(after[chain[-1]])
@@ -99,39 +117,56 @@ def _linked(tracklets: Sequence[Tracklet], rate: float) -> list[Chain]:
 
 
 def _price(one: Tracklet, other: Tracklet, rate: float) -> float:
-    """What it costs to take ``other`` for ``one`` come back; inf where nothing speaks for it."""
+    """What it costs to take ``other``, who is seen after ``one`` is not any more, for ``one`` come back."""
     gap = (other.first - one.last) / rate
-    if not 0 < gap <= _HIDDEN:
-        return float("inf")
     way = apart(one.ends, other.begins) / (0.5 + 2 * gap)
-    difference = unlike(one.look, other.look)
+    difference = float(unlike(one.look, other.look))
     return way + (0.4 if np.isinf(difference) else difference / _LOOK_UNIT)
 
 
 def _merged(chains: list[Chain]) -> list[Chain]:
     """``chains`` with those who look the same joined, the most alike first; never two seen at once."""
-    shots = [{each.shot for each in chain} for chain in chains]
-    crowd = {shot for shot in set().union(*shots) if sum(shot in own for own in shots) > 1}
+    if not chains:
+        return []
+    # A chain is of one shot here. Beside others, looks have to tell people apart.
+    company = Counter(chain[0].shot for chain in chains)
+    crowd = np.array([company[chain[0].shot] > 1 for chain in chains])
+    different, at_once = _compared(chains)
+    people: dict[int, Chain] = dict(enumerate(chains))
+    price = np.full_like(different, np.inf)
+    for number in people:
+        price[number] = _prices(number, different, at_once, crowd)
     while True:
-        pairs = [
-            (_difference(one, other, crowd), i, j)
-            for (i, one), (j, other) in itertools.combinations(enumerate(chains), 2)
-            if not _at_once(one, other)
-        ]
-        best = min(pairs, default=(np.inf, 0, 0))
-        if best[0] > 1:
-            return chains
-        _, i, j = best
-        joined = tuple(sorted((*chains[i], *chains[j]), key=lambda each: each.first))
-        chains = [chain for k, chain in enumerate(chains) if k not in (i, j)] + [joined]
+        i, j = (int(v) for v in np.unravel_index(price.argmin(), price.shape))
+        if price[i, j] > 1:
+            return list(people.values())
+        people[i] = tuple(sorted((*people[i], *people.pop(j)), key=lambda each: each.first))
+        crowd[i] |= crowd[j]
+        different[i] = different[:, i] = np.minimum(different[i], different[j])
+        at_once[i] = at_once[:, i] = at_once[i] | at_once[j]
+        at_once[j] = at_once[:, j] = True  # it is no more
+        price[j] = price[:, j] = np.inf
+        price[i] = price[:, i] = _prices(i, different, at_once, crowd)
 
 
-def _at_once(one: Chain, other: Chain) -> bool:
-    return any(a.first <= b.last and b.first <= a.last for a in one for b in other)
+def _compared(chains: Sequence[Chain]) -> tuple[Floats, NDArray[np.bool_]]:
+    """(n, n) each: how different chains look where they look most alike; whether both are seen at once."""
+    each = [tracklet for chain in chains for tracklet in chain]
+    first, last = (np.array([getattr(one, name) for one in each]) for name in ("first", "last"))
+    looks = np.array([one.look for one in each])
+    different = np.array([unlike(look, looks) for look in looks])
+    at_once = (first[:, None] <= last) & (first <= last[:, None])
+    begins = np.cumsum([0, *(len(chain) for chain in chains[:-1])])
+    for axis in (0, 1):
+        different = np.minimum.reduceat(different, begins, axis=axis)
+        at_once = np.logical_or.reduceat(at_once, begins, axis=axis)
+    return different, at_once
 
 
-def _difference(one: Chain, other: Chain, crowd: set[int]) -> float:
-    """The difference of two people's looks, over what is forgiven; ``crowd``: shots of several people."""
-    difference = min(unlike(a.look, b.look) for a in one for b in other)
-    shots = {each.shot for each in (*one, *other)}
-    return difference / (_SAME if shots & crowd else _ONLY)
+def _prices(number: int, different: Floats, at_once: NDArray[np.bool_], crowd: NDArray[np.bool_]) -> Floats:
+    """(n,): the differences of ``number`` from each, over what is forgiven; inf for who cannot be the same.
+
+    ``crowd``: who was seen in a shot of several people.
+    """
+    forgiven = np.where(crowd | crowd[number], np.float32(_SAME), np.float32(_ONLY))
+    return np.where(at_once[number], np.float32(np.inf), different[number] / forgiven)

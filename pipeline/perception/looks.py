@@ -58,10 +58,10 @@ def mean_look(looks: Floats) -> Floats:
     return np.asarray(np.hstack([colors, total / max(1, len(looks))]), np.float32)
 
 
-def unlike(one: Floats, other: Floats) -> float:
-    """How different two looks are: the mean distance of colours at places seen in both; inf for none."""
-    weight = np.minimum(one[:, 3], other[:, 3])
-    if weight.sum() < 0.8:
-        return float("inf")
-    distance = np.linalg.norm((one[:, :3] - other[:, :3]) * _WEIGHTS, axis=1)
-    return float((distance * weight).sum() / weight.sum())
+def unlike(one: Floats, other: Floats) -> Floats:
+    """How different looks (..., 12, 4) are: the mean distance of colours at places seen in both, or inf."""
+    weight = np.minimum(one[..., 3], other[..., 3])
+    total = weight.sum(axis=-1)
+    distance = np.linalg.norm((one[..., :3] - other[..., :3]) * _WEIGHTS, axis=-1)
+    mean = (distance * weight).sum(axis=-1) / np.maximum(total, 1e-6)
+    return np.asarray(np.where(total < 0.8, np.inf, mean), np.float32)

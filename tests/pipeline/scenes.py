@@ -75,7 +75,9 @@ class WalkingBlock:
 
     def tracks(self) -> Tracks:
         joints = np.zeros((self.frames, JOINTS, 4), np.float32)
-        person = Person("person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int16))
+        person = Person(
+            "person_00000000", joints, np.ones(self.frames, bool), np.zeros(self.frames, np.int16)
+        )
         light = np.stack([light_of(self._small(number), self.matte(number)) for number in range(self.frames)])
         return Tracks((person,), (), MATTE, self.camera(), light)
 

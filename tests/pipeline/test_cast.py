@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,24 @@ def frames_of(scene: Two, folder: Path, spec: RenderSpec) -> tuple[list[Frame], 
     return list(read_frames(request.inputs["video"], request.video)), [picture for picture, _ in made]
 
 
+def test_the_scene_is_known_before_threads_share_its_plate(tmp_path: Path) -> None:
+    """A plate holds one canvas: asked from two threads at once it could give each the other's."""
+    askers: list[int] = []
+
+    class Watched(Plate):
+        def frame(self, number: int) -> Frame:
+            askers.append(threading.get_ident())
+            return super().frame(number)
+
+    scene = Two()
+    request = replace(scene.request(tmp_path), stage=Stage.SEGMENT, spec=RenderSpec(cast=((WALKER, 0),)))
+    plate = Watched.load(Path(make_plate(request, lambda _: None).files["plate"]))
+    anyone = {0: cast(Character, None)}
+    for _ in composed(request, Span(0, 0, scene.frames), scene.tracks(), plate, anyone, Painter()):
+        pass
+    assert askers == [threading.get_ident()]
+
+
 def is_red(picture: Frame) -> np.ndarray:
     return np.asarray((picture == RED[:3]).all(axis=-1))
 
@@ -204,3 +223,12 @@ def test_who_is_nearer_is_settled_over_time_and_the_same_both_ways() -> None:
     for number in range(24):
         assert depth.in_front(walker, stander, number) != depth.in_front(stander, walker, number)
         assert depth.rearmost_first(tracks.people, number) == [stander, walker]
+
+
+def test_who_is_nearer_in_one_shot_says_nothing_of_another() -> None:
+    walker, stander = Two(stands=(150, 60, 190, HEIGHT - 40)).tracks().people
+    feet = [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE]
+    walker.joints[12:, feet, 1] -= 200
+    depth = Depth((walker, stander), (12,), 15.0)
+    assert [depth.in_front(walker, stander, number) for number in range(24)] == [True] * 12 + [False] * 12
+    assert [depth.in_front(stander, walker, number) for number in (11, 12)] == [False, True]

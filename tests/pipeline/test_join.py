@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -132,6 +133,22 @@ def test_the_cameras_way_is_chained_over_pieces_in_the_frames_own_pixels() -> No
     np.testing.assert_allclose(camera[:, 0, 2], 2 * np.arange(90) * 1280 / 640)
 
 
+def test_a_camera_that_zooms_in_every_shot_is_as_well_known_in_the_last() -> None:
+    length, shots = 15, 70
+    zoom = 0.5 ** (np.arange(1, length + 1) / length)
+    ways = np.tile(np.eye(3), (length, 1, 1))
+    ways[:, 0, 0] = ways[:, 1, 1] = zoom
+    ways[:, 0, 2] = 320 * (1 - zoom)
+    starts = range(0, shots * length, length)
+    pieces = [
+        replace(piece(standing(length), start=start, cuts=(start,) if start else ()), camera=ways)
+        for start in starts
+    ]
+    camera = join_pieces(pieces, video(shots * length)).camera
+    assert camera is not None
+    np.testing.assert_allclose(camera[-length:], camera[:length], atol=1e-6)
+
+
 def test_a_camera_that_hardly_trembles_stands_still() -> None:
     assert join_pieces([piece(standing(FRAMES), step=0.005)], video()).camera is None
 
@@ -179,6 +196,32 @@ def test_slots_of_another_piece_are_matched_by_place() -> None:
         assert person.slot[0] != person.slot[-1]
 
 
+def test_at_a_boundary_each_frame_has_the_slots_of_its_own_pieces_mattes() -> None:
+    left, right = standing(90, x=300), standing(90, x=900)
+    one = piece(left[:45], right[:45], stride=4, colors=(40, 200))
+    two = piece(right[45:], left[45:], start=45, stride=4, colors=(200, 40))
+    for person in join_pieces([one, two], video()).people:
+        at_left = person.joints[0, 0, 0] < 600
+        assert set(person.slot[:45]) == {0 if at_left else 1}
+        # Frames 45 to 47 are nearer to a look of the piece before, whose numbers mean nothing here.
+        assert set(person.slot[45:]) == {1 if at_left else 0}
+
+
+def test_a_newcomer_is_not_taken_for_who_had_their_number_in_the_piece_before() -> None:
+    left, right = standing(90, x=300), standing(90, x=900)
+    one = piece(left[:47], stride=4, colors=(40,))
+    two = piece(right[47:], left[47:], start=47, stride=4, colors=(200, 40))
+    people = join_pieces([one, two], video()).people
+    newcomer = next(person for person in people if person.joints[80, 0, 0] > 600)
+    assert set(newcomer.slot[:47]) == {-1} and set(newcomer.slot[48:]) == {0}
+
+
+def test_the_highest_slots_of_a_piece_are_kept() -> None:
+    nobody = np.full((FRAMES, JOINTS, 4), np.nan, np.float32)
+    (person,) = join_pieces([piece(*[nobody] * 200, standing(FRAMES))], video()).people
+    assert set(person.slot) == {200}
+
+
 def test_across_a_cut_people_are_known_by_their_clothes() -> None:
     first, second = standing(FRAMES, x=300), standing(FRAMES, x=900)
     first[45:], second[45:] = np.nan, np.nan
@@ -187,6 +230,18 @@ def test_across_a_cut_people_are_known_by_their_clothes() -> None:
     made = piece(first, second, third, fourth, cuts=(45,), colors=(40, 120, 121, 41))
     people = join_pieces([made], video()).people
     assert sorted((int(person.slot[0]), int(person.slot[-1])) for person in people) == [(0, 3), (1, 2)]
+
+
+def test_the_lead_of_many_short_shots_is_in_all_of_them() -> None:
+    shots, length = 60, 15
+    frames = shots * length
+    people = [np.full((frames, JOINTS, 4), np.nan, np.float32) for _ in range(shots)]
+    for shot, joints in enumerate(people):
+        own = slice(shot * length, (shot + 1) * length)
+        joints[own] = standing(length, x=300 + 400 * (shot % 3))
+    cuts = tuple(range(length, frames, length))
+    (person,) = join_pieces([piece(*people, cuts=cuts, colors=(90,) * shots)], video(frames)).people
+    assert person.present.all()
 
 
 def test_strangers_on_two_sides_of_a_cut_stay_strangers() -> None:
@@ -204,6 +259,18 @@ def test_between_two_looks_joints_lie_on_a_smooth_curve() -> None:
     assert second.present.all() and (second.slot == 0).all()
     # Nobody looked at the last frame: there the joints stay where they were.
     assert np.abs(every.joints[:-3, :, 0] - second.joints[:-3, :, 0]).max() < 1.0
+
+
+@pytest.mark.parametrize("rate", [30, 240])
+def test_between_two_looks_a_face_is_known_at_any_rate(rate: int) -> None:
+    stride = rate // 15
+    one = piece(standing(4 * stride + 1), stride=stride)
+    face = np.full((1, len(one.looked), 10), np.nan, np.float32)
+    face[0, one.looked] = np.arange(5)[:, None]
+    info = replace(video(len(one.looked)), rate=Fraction(rate))
+    (person,) = join_pieces([replace(one, face=face)], info).people
+    assert person.face is not None
+    np.testing.assert_allclose(person.face[:, 0], np.arange(len(one.looked)) / stride, atol=1e-5)
 
 
 def test_sides_that_jump_over_and_back_are_a_mistake_and_are_mended() -> None:

@@ -108,6 +108,15 @@ def test_the_joints_lie_where_head_hands_and_feet_are() -> None:
     assert 280 < pelvis[1] < 360
 
 
+def test_what_lies_beside_a_figure_is_no_part_of_it() -> None:
+    thin = cv2.erode(body(), np.ones((15, 15), np.uint8))
+    beside = thin.copy()
+    cv2.circle(beside, (40, 60), 12, [1], -1)
+    alone, other = (joints_of_silhouette(mask.astype(np.float32)) for mask in (thin, beside))
+    assert alone is not None and other is not None
+    assert np.abs(points_of(alone) - points_of(other))[:, :2].max() < 12
+
+
 def test_an_arm_that_is_not_there_is_not_seen() -> None:
     joints = joints_of_silhouette(body(arms=(True, False)).astype(np.float32))
     assert joints is not None
