@@ -12,6 +12,9 @@ from pipeline.character.skeleton import Point, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.performance import Performance
 
+#: A lowered head keeps a little air above it.
+_AIR = 1.04
+
 
 def crowned(joints: NDArray[np.float32]) -> bool:
     """Whether the driver's whole head is in nearly all frames: then so is the character's."""
@@ -26,10 +29,12 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
 
     It is enlarged around its head until it does in nearly all frames, but not so that its crown leaves
-    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too.
+    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too, if no feet stand in it.
     """
-    if character.cut is None or not performance.present.any():
+    if not performance.present.any():
         return performance
+    if character.cut is None:
+        return _lowered(character, performance) if crowned else performance
     bottom = scene.size[1] if scene.ledge is None else scene.ledge
     points, scale = performance.points, performance.scale
     head, neck = points[:, Point.HEAD], points[:, Point.NECK]
@@ -38,7 +43,7 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     below = scale * (character.cut + 0.25 * character.size[1] - float(own[Point.NECK, 1]))
     present = performance.present
     wanted = (bottom - head[:, 1]) / np.maximum(neck[:, 1] + below - head[:, 1], 1.0)
-    crown = scale * (float(own[Point.HEAD, 1]) - _crown(character))
+    crown = scale * _over_head(character)
     room = float(np.percentile((head[:, 1] / np.maximum(crown, 1.0))[present], 5))
     factor = float(np.clip(np.percentile(wanted[present], 98), 1.0, np.clip(room, 1.0, 1.8)))
     points = head[:, None] + factor * (points - head[:, None])
@@ -49,8 +54,17 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
 
 
-def _crown(character: Character) -> float:
-    """The picture's row at which the head begins."""
+def _lowered(character: Character, performance: Performance) -> Performance:
+    """A whole body, of which the frame shows no feet, so low that its head is in the frame."""
+    above = _AIR * performance.scale * _over_head(character) - performance.points[:, Point.HEAD, 1]
+    drop = max(0.0, float(np.percentile(above[performance.present], 95))) * (1 - performance.grounded)
+    down = np.stack([np.zeros_like(drop), drop], axis=1)
+    return replace(performance, points=performance.points + down[:, None])
+
+
+def _over_head(character: Character) -> float:
+    """How far the head goes on above its middle, in the picture's pixels."""
     head = next(layer for layer in character.layers if layer.name == "head")
     rows = np.flatnonzero((head.rgba[..., 3] > 127).any(axis=1))
-    return float(head.top + (rows[0] if len(rows) else 0))
+    top = float(head.top + (rows[0] if len(rows) else 0))
+    return float(points_of(character.joints)[Point.HEAD, 1]) - top
