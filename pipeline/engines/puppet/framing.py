@@ -12,8 +12,8 @@ from pipeline.character.skeleton import Point, points_of
 from pipeline.engines.base import Scene
 from pipeline.engines.puppet.performance import Performance
 
-#: A lowered head keeps a little air above it.
-_AIR = 1.04
+#: A head that is brought into the frame keeps a little air above it, and the body this share of its size.
+_AIR, _SMALLEST = 1.04, 0.65
 
 
 def crowned(joints: NDArray[np.float32]) -> bool:
@@ -29,13 +29,13 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     """A body that its picture cuts off must reach the frame's lower edge, or the desk, in every frame.
 
     It is enlarged around its head until it does in nearly all frames, but not so that its crown leaves
-    the frame; then it is lowered. ``crowned`` heads are lowered into the frame, too, if no feet stand in it.
+    the frame; then it is lowered. ``crowned`` heads are brought into the frame, too, if no feet stand in it.
     """
     if not performance.present.any():
         return performance
-    if character.cut is None:
-        return _lowered(character, performance) if crowned else performance
     bottom = scene.size[1] if scene.ledge is None else scene.ledge
+    if character.cut is None:
+        return _fitted(character, performance, bottom) if crowned else performance
     points, scale = performance.points, performance.scale
     head, neck = points[:, Point.HEAD], points[:, Point.NECK]
     own = points_of(character.joints)
@@ -54,12 +54,22 @@ def place(character: Character, performance: Performance, scene: Scene, crowned:
     return replace(performance, points=points + np.array([0.0, drop]), scale=scale * factor)
 
 
-def _lowered(character: Character, performance: Performance) -> Performance:
-    """A whole body, of which the frame shows no feet, so low that its head is in the frame."""
-    above = _AIR * performance.scale * _over_head(character) - performance.points[:, Point.HEAD, 1]
-    drop = max(0.0, float(np.percentile(above[performance.present], 95))) * (1 - performance.grounded)
-    down = np.stack([np.zeros_like(drop), drop], axis=1)
-    return replace(performance, points=performance.points + down[:, None])
+def _fitted(character: Character, performance: Performance, bottom: float) -> Performance:
+    """A whole body, of which the frame shows no feet, so small and so low that its head is in the frame.
+
+    Its feet stay under the row ``bottom``: who seems to stand there would float.
+    """
+    points, free = performance.points, 1 - performance.grounded
+    head, crown = points[:, Point.HEAD], _AIR * performance.scale * _over_head(character)
+    present = performance.present
+    room = np.percentile((head[:, 1] / np.maximum(crown, 1.0))[present], 5)
+    feet = points[:, [Point.LEFT_ANKLE, Point.RIGHT_ANKLE], 1].min(axis=1) - head[:, 1]
+    floating = np.percentile(((bottom - head[:, 1]) / np.maximum(feet, 1.0))[present], 95)
+    factor = 1 - free * (1 - float(np.clip(max(room, floating), _SMALLEST, 1.0)))
+    drop = free * max(0.0, float(np.percentile((factor * crown - head[:, 1])[present], 95)))
+    points = head[:, None] + factor[:, None, None] * (points - head[:, None])
+    points[..., 1] += drop[:, None]
+    return replace(performance, points=points, scale=performance.scale * factor)
 
 
 def _over_head(character: Character) -> float:
