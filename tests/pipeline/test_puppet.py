@@ -249,6 +249,20 @@ def test_a_body_cut_at_the_waist_reaches_the_frames_lower_edge(tmp_path: Path, c
         assert (frame[-1, :, 3] > 200).sum() > 20
 
 
+def test_a_head_that_is_larger_than_the_drivers_stays_in_the_frame_unless_feet_stand_in_it(
+    character: Character,
+) -> None:
+    joints = standing(character, 4)
+    head, neck = (points_of(joints)[0, point, 1] for point in (Point.HEAD, Point.NECK))
+    # The driver's own crown is just in the frame; the character's hair is higher than that.
+    joints[..., 1] -= head - 0.85 * (neck - head)
+    standing_there = draw(character, person(joints.copy()), Span(0, 0, 1))[0]
+    joints[:, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 3] = 0
+    cut_off = draw(character, person(joints), Span(0, 0, 1))[0]
+    assert (standing_there[0, :, 3] > 127).any()
+    assert not (cut_off[0, :, 3] > 127).any()
+
+
 def test_v4_turns_the_head_and_v3_does_not(character: Character) -> None:
     joints = standing(character)
     joints[12:, Joint.NOSE, 0] += 9

@@ -125,8 +125,8 @@ class Puppet:
                 continue
             sprite = self.sprites[name]
             stops = shutter(places[name], _ends(sprite.skin, places[name], pose, exposure, height), height)
-            # What stands in front of the driver hides trunk and legs; hands may lie on it.
-            lowest = height if ledge is None or name.endswith("arm") else min(height, round(ledge))
+            # What stands in front of the driver hides all but what may lie on it.
+            lowest = height if ledge is None or name.endswith("forearm") else min(height, round(ledge))
             deformed = _deformed(sprite.mesh, stops, (canvas.shape[1], lowest))
             if deformed:
                 apart = distance(stops) / (len(stops) - 1) if len(stops) > 1 else 0.0
