@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.character.skeleton import Floats
-from pipeline.plate.fill import fill as fill_patches
+from pipeline.plate.fill import fill as continued
 
 #: A pixel at least so opaque has the character's own colour, and one at most so opaque none of it.
 _PURE, _NOTHING = 0.97, 0.02
@@ -142,7 +142,7 @@ def fill_texture(
     left, top, width, height = cv2.boundingRect(np.asarray(hole, np.uint8))
     air = max(width, height) // 4
     box = np.s_[max(0, top - air) : top + height + air, max(0, left - air) : left + width + air]
-    made = fill_patches(np.ascontiguousarray(smooth[box]), ~known[box])
+    made = continued(np.ascontiguousarray(smooth[box]), ~known[box])
     result = smooth.copy()
     result[box][hole[box]] = made[hole[box]]
     return result

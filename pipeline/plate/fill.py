@@ -43,7 +43,7 @@ def fill(canvas: Frame, hole: Mask) -> Frame:
 
 
 def _continued(canvas: Frame, hole: Mask) -> tuple[Frame, Mask] | None:
-    """The canvas with what can be copied from what is known, and the hole that is left; None if all is."""
+    """The canvas with all that can be copied from what is known, and the hole left; None if nothing can."""
     height, width = hole.shape
     scale = min(1.0, _SHORT / min(height, width), float(np.sqrt(_MOST / hole.sum())))
     size = max(2, round(width * scale)), max(2, round(height * scale))

@@ -1,4 +1,4 @@
-"""What fills a plate: our own patches, or a model whose weights somebody has put here.
+"""What fills a plate: our own shifted copies, or a model whose weights somebody has put here.
 
 Another filler makes another picture, so a plan names its own: ``Plan.fill``.
 """
