@@ -11,6 +11,7 @@ from pipeline.perception.mattes import mattes
 from pipeline.perception.tracks import Joint, Person, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Request
+from pipeline.shots import shot_at
 from pipeline.spec import Background, Span
 
 Frame = NDArray[np.uint8]
@@ -23,13 +24,14 @@ def scene_of(request: Request, span: Span, tracks: Tracks, person: Person, plate
     """What the engine may know of ``person``'s place; the same for all segments of a shot."""
     video = request.video
     assert video is not None
-    start = max([0, *(cut for cut in tracks.cuts if cut <= span.start)])
+    start, stop = shot_at(span.start, tracks.cuts, video.frames)
+    looked_at = Span(0, start, min(stop, start + _LOOKED_AT))
     original = request.spec.background is Background.ORIGINAL
     return Scene(
         size=(video.width, video.height),
         rate=float(video.rate),
         cuts=tracks.cuts,
-        ledge=_ledge(request, start, tracks, person) if original else None,
+        ledge=_ledge(request, looked_at, tracks, person) if original else None,
         light=_light(plate.frame(start)) if original else None,
         shadows=original,
     )
@@ -42,21 +44,20 @@ def _light(plate: Frame) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _ledge(request: Request, start: int, tracks: Tracks, person: Person) -> float | None:
-    """The row below which something in front of the driver hides them in the shot that begins at ``start``.
+def _ledge(request: Request, span: Span, tracks: Tracks, person: Person) -> float | None:
+    """The row below which something in front of the driver hides them in the shot that ``span`` begins.
 
     Where the body ends well above the frame's lower edge, always at about the same row, and no feet
     are seen, something stands before it.
     """
     video = request.video
     assert video is not None
-    stop = min([video.frames, start + _LOOKED_AT, *(cut for cut in tracks.cuts if cut > start)])
-    feet = person.joints[start:stop, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 3]
+    feet = person.joints[span.start : span.stop, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 3]
     if np.nanmean(np.where(np.isfinite(feet), feet, 0)) > 0.3:
         return None
     rows = [
         row
-        for number, matte in enumerate(mattes(request, Span(0, start, stop), tracks, [person]), start)
+        for number, matte in enumerate(mattes(request, span, tracks, [person]), span.start)
         if (row := _lowest(matte, person, number, video.width)) is not None
     ]
     if not rows:
