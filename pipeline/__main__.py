@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -40,6 +42,16 @@ def _cast(
             raise click.BadParameter(f"{value!r} is not PERSON=N, or names somebody twice")
         cast[person] = int(number)
     return tuple(cast.items())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a ``PipelineError`` in one line, and exit with 1."""
+    try:
+        yield
+    except PipelineError as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        sys.exit(1)
 
 
 @click.group()
@@ -90,11 +102,8 @@ def render(
     if {number for _, number in cast} - set(range(len(pictures))) or (len(pictures) > 1 and not cast):
         raise click.UsageError("With several pictures, --cast says which of them (from 0) plays whom.")
     spec = RenderSpec(Model(model), Background(background), bg_color, cast)
-    try:
+    with _told():
         run(pictures, video, output, spec)
-    except PipelineError as error:
-        click.echo(f"{error.code}: {error}", err=True)
-        sys.exit(1)
     click.echo(output)
 
 
@@ -107,11 +116,8 @@ def people(video: Path, model: str) -> None:
     """Name the people of VIDEO, the lead first, as JSON: who they are to --cast, where and when they are seen."""
     from pipeline.render import people_in
 
-    try:
+    with _told():
         click.echo(json.dumps(people_in(video, Model(model)), indent=2))
-    except PipelineError as error:
-        click.echo(f"{error.code}: {error}", err=True)
-        sys.exit(1)
 
 
 @main.command()
@@ -140,11 +146,8 @@ def sheet(video: Path, output: Path, picture: Path | None, rendered: Path | None
     """Draw a contact sheet of VIDEO: driver, pose, matte, plate, output."""
     from pipeline.sheet import make_sheet
 
-    try:
+    with _told():
         make_sheet(video, output, picture=picture, rendered=rendered, model=Model(model))
-    except PipelineError as error:
-        click.echo(f"{error.code}: {error}", err=True)
-        sys.exit(1)
     click.echo(output)
 
 
@@ -165,7 +168,8 @@ def bench(picture: Path, video: Path, model: str, memory: tuple[int, ...]) -> No
     """Time each stage of a render and print JSON."""
     from pipeline.bench import bench as run
 
-    click.echo(json.dumps(run(picture, video, Model(model), memory), indent=2))
+    with _told():
+        click.echo(json.dumps(run(picture, video, Model(model), memory), indent=2))
 
 
 @main.command()

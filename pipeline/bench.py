@@ -176,7 +176,9 @@ class _Drawing:
             if isinstance(event, Done):
                 return event
             if isinstance(event, Failed):
-                raise PipelineError(f"{request.stage}: {event.code} {event.message}")
+                error = PipelineError(f"{request.stage}: {event.message}")
+                error.code = event.code
+                raise error
             report(event)
         raise ToolError(f"{request.stage}: the process that draws ended")
 

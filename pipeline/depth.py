@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from pipeline.perception.bodies import in_front
 from pipeline.perception.tracks import Person
-from pipeline.shots import shots
+from pipeline.shots import shot_at
 
 #: Seconds over which who is nearer is settled: nobody passes through another and back in less.
 _SETTLED = 0.25
@@ -22,9 +20,8 @@ class Depth:
     """The order of people in depth; quiet in time, and never mixed across a cut."""
 
     def __init__(self, people: Sequence[Person], cuts: tuple[int, ...], rate: float) -> None:
-        self._people, self._rate = people, rate
+        self._cuts, self._rate = cuts, rate
         self._places = {person.id: place for place, person in enumerate(people)}
-        self._shots = shots(cuts, len(people[0].present)) if people else ()
         # By the places of two people and the shot's start. A segment asks for one shot of many.
         self._known: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
@@ -33,7 +30,7 @@ class Depth:
         i, j = self._places[one.id], self._places[other.id]
         if i > j:
             return not self.in_front(other, one, frame)
-        start, stop = self._shots[bisect.bisect_right(self._shots, frame, key=itemgetter(0)) - 1]
+        start, stop = shot_at(frame, self._cuts, len(one.present))
         if (i, j, start) not in self._known:
             self._known[i, j, start] = _nearer(one, other, slice(start, stop), self._rate)
         # Where nothing tells them apart, who is named first is in front: always the same one.

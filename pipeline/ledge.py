@@ -25,8 +25,8 @@ _CONTRAST = 10
 _WHOLE = 0.8
 
 
-def ledge_of(request: Request, start: int, tracks: Tracks, person: Person) -> float | None:
-    """The row below which something in front of ``person`` hides them in the shot that begins at ``start``.
+def ledge_of(request: Request, shot: tuple[int, int], tracks: Tracks, person: Person) -> float | None:
+    """The row below which something in front of ``person`` hides them in ``shot`` (its first frame, its end).
 
     No feet may be seen. Then either the body ends well above the frame's lower edge, always at about the
     same row; or a detector saw the person go on there, in a table's polish, but an edge that stands still
@@ -34,7 +34,7 @@ def ledge_of(request: Request, start: int, tracks: Tracks, person: Person) -> fl
     """
     video = request.video
     assert video is not None
-    stop = min([video.frames, start + _LOOKED_AT, *(cut for cut in tracks.cuts if cut > start)])
+    start, stop = shot[0], min(shot[1], shot[0] + _LOOKED_AT)
     feet = person.joints[start:stop, [Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 3]
     if np.nanmean(np.where(np.isfinite(feet), feet, 0)) > 0.3:
         return None

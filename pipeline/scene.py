@@ -11,6 +11,7 @@ from pipeline.ledge import ledge_of
 from pipeline.perception.tracks import Person, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Request
+from pipeline.shots import shot_at
 from pipeline.spec import Background, Span
 
 Frame = NDArray[np.uint8]
@@ -20,14 +21,14 @@ def scene_of(request: Request, span: Span, tracks: Tracks, person: Person, plate
     """What the engine may know of ``person``'s place; the same for all segments of a shot."""
     video = request.video
     assert video is not None
-    start = max([0, *(cut for cut in tracks.cuts if cut <= span.start)])
+    shot = shot_at(span.start, tracks.cuts, video.frames)
     original = request.spec.background is Background.ORIGINAL
     return Scene(
         size=(video.width, video.height),
         rate=float(video.rate),
         cuts=tracks.cuts,
-        ledge=ledge_of(request, start, tracks, person) if original else None,
-        light=_light(plate.frame(start)) if original else None,
+        ledge=ledge_of(request, shot, tracks, person) if original else None,
+        light=_light(plate.frame(shot[0])) if original else None,
         shadows=original,
     )
 

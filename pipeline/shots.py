@@ -6,8 +6,9 @@ what needs the whole (no shot shorter than this) is decided once, when the piece
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import cv2
@@ -60,3 +61,9 @@ def shots(cuts: tuple[int, ...], frames: int) -> tuple[tuple[int, int], ...]:
     """Each shot as (first frame, frame after its last)."""
     edges = [0, *cuts, frames]
     return tuple(itertools.pairwise(edges))
+
+
+def shot_at(frame: int, cuts: Sequence[int], frames: int) -> tuple[int, int]:
+    """The shot that ``frame`` is in, as ``shots`` gives it."""
+    place = bisect.bisect_right(cuts, frame)
+    return (cuts[place - 1] if place else 0), (cuts[place] if place < len(cuts) else frames)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +18,10 @@ Floats = NDArray[np.float32]
 
 
 class Collector:
-    """A piece in the making. Frames of the warm-up and behind the piece may be given, too."""
+    """A piece in the making. Frames of the warm-up and behind the piece may be given, too.
+
+    Looks may come from another thread than frames do: they touch nothing in common.
+    """
 
     def __init__(self, span: Span, video: VideoInfo, matte_size: tuple[int, int]) -> None:
         self._span, self._video, self._matte_size = span, video, matte_size
@@ -34,8 +35,6 @@ class Collector:
         self._camera = np.empty((frames, 3, 3))
         self._light = np.empty((frames, GRID[1], GRID[0], 4), np.uint8)
         self._origin = np.eye(3)
-        # Looks come from another thread than frames do.
-        self._lock = threading.Lock()
 
     def add_look(
         self, number: int, rgb: Frame, people: dict[int, Pose], details: dict[int, Details] | None = None
@@ -47,14 +46,13 @@ class Collector:
         height, width = rgb.shape[:2]
         across, down = self._video.width / width, self._video.height / height
         factors = np.array([across, down, across, 1], np.float32)
-        with self._lock:
-            self._looked[index] = True
-            for slot, pose in people.items():
-                nobody = np.full((len(self._span), JOINTS, 4), np.nan, np.float32)
-                self._joints.setdefault(slot, nobody)[index] = pose.joints * factors
-                self._looks.setdefault(slot, []).append(look_of(rgb, pose.mask, pose.joints))
-                if details is not None:
-                    self._add_details(slot, index, details[slot], factors[:2])
+        self._looked[index] = True
+        for slot, pose in people.items():
+            nobody = np.full((len(self._span), JOINTS, 4), np.nan, np.float32)
+            self._joints.setdefault(slot, nobody)[index] = pose.joints * factors
+            self._looks.setdefault(slot, []).append(look_of(rgb, pose.mask, pose.joints))
+            if details is not None:
+                self._add_details(slot, index, details[slot], factors[:2])
 
     def _add_details(self, slot: int, index: int, details: Details, factors: Floats) -> None:
         for kept, found, shape in (

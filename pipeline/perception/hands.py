@@ -41,9 +41,9 @@ class HandFinder:
         return {slot: _own(pose.joints, hands) for slot, pose in large.items()}
 
     def reset(self) -> None:
-        """Forget where hands were: over a dark frame the graph loses them."""
-        if self._used and self._graph is not None:
-            self._process(DARK)
+        """Forget where hands were: over a dark frame the graph loses them, or is started again."""
+        if self._used and self._graph is not None and self._process(DARK):
+            self.close()
         self._used = False
 
     def close(self) -> None:

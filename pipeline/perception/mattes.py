@@ -23,6 +23,7 @@ from pipeline.perception.bodies import outline
 from pipeline.perception.join import GAP_SECONDS
 from pipeline.perception.tracks import Person, Tracks
 from pipeline.protocol import Request
+from pipeline.shots import shot_at
 from pipeline.spec import Span
 
 Matte = NDArray[np.uint8]
@@ -93,9 +94,9 @@ def mattes_of(
     """The matte of each of ``people`` in every frame of ``span``; where tracks bridge a gap, so do mattes.
 
     A frame in which the detector missed a person who is there gets what the nearest mattes on both
-    sides cover: empty, it would show the driver beside the character, and in the plate. Where those
-    are too far away (somebody is behind another), the body is drawn from its joints, and taken out of
-    mattes that were drawn over it. It is the same in whatever span it is read.
+    sides cover, in its own shot: empty, it would show the driver beside the character, and in the plate.
+    Where those are too far away (somebody is behind another), the body is drawn from its joints, and
+    taken out of mattes that were drawn over it. It is the same in whatever span it is read.
     """
     video = request.video
     assert video is not None
@@ -103,19 +104,17 @@ def mattes_of(
     start, stop = max(0, span.start - reach), min(video.frames, span.stop + reach)
     nothing = np.zeros(tracks.matte_size[::-1], np.uint8)
     found = found_mattes(request, Span(span.index, start, stop), tracks)
-    own = (tuple(_of(person, both, number) for person in people) for number, both in enumerate(found, start))
-    nobody = (nothing,) * len(people)
     before, after = reach - (span.start - start), reach - (stop - span.stop)
-    stream = chain(repeat(nobody, before), own, repeat(nobody, after))
+    stream = chain(repeat((nothing, nothing), before), found, repeat((nothing, nothing), after))
     window = deque(islice(stream, 2 * reach), 2 * reach + 1)
     bodies = _Bodies(tracks, video.width)
     for number, last in enumerate(stream, span.start):
         window.append(last)
-        here = list(window[reach])
+        here = [_of(person, window[reach], number) for person in people]
         for index, person in enumerate(people):
             if not person.present[number] or here[index].any():
                 continue
-            bridged = _bridged([each[index] for each in window], reach)
+            bridged = _bridged(person, window, number, shot_at(number, tracks.cuts, video.frames))
             if bridged is None:
                 bridged = bodies.behind(person, number)
                 here = [np.where(bridged > 0, np.uint8(0), matte) for matte in here]
@@ -146,8 +145,16 @@ def _of(person: Person, found: Found, number: int) -> Matte:
     return np.where(slots == slot, matte, np.uint8(0)) if slot >= 0 else np.zeros_like(matte)
 
 
-def _bridged(window: Sequence[Matte], middle: int) -> Matte | None:
-    """What the nearest mattes before and after the middle of ``window`` cover; None where one is missing."""
-    sides = reversed(window[:middle]), window[middle + 1 :]
-    before, after = (next((side for side in near if side.any()), None) for near in sides)
+def _bridged(person: Person, window: Sequence[Found], number: int, shot: tuple[int, int]) -> Matte | None:
+    """What a person's nearest mattes before and after frame ``number`` cover; None where one is missing.
+
+    ``window`` is what was found in the frames around it, of which those in its own ``shot`` count.
+    """
+    reach = len(window) // 2
+    earlier = range(number - 1, max(number - reach, shot[0]) - 1, -1)
+    later = range(number + 1, min(number + reach + 1, shot[1]))
+    before, after = (
+        next((own for at in side if (own := _of(person, window[at - number + reach], at)).any()), None)
+        for side in (earlier, later)
+    )
     return None if before is None or after is None else np.asarray(cv2.max(before, after), np.uint8)

@@ -43,6 +43,15 @@ def test_where_the_detector_missed_somebody_the_mattes_around_stand_in(tmp_path:
         np.testing.assert_array_equal(part, whole[start:stop])
 
 
+def test_no_matte_stands_in_for_one_of_another_shot(tmp_path: Path) -> None:
+    scene = NowAndThenMissed(speed=1)
+    tracks = replace(scene.tracks(), cuts=(MISSED[0],))
+    whole = list(mattes(request_for(scene, tmp_path), Span(0, 0, scene.frames), tracks))
+    for number in MISSED:
+        assert not whole[number][whole[13] > 0].any()
+    np.testing.assert_array_equal(whole[18], scene.matte(18))
+
+
 def test_where_nobody_is_the_matte_stays_empty(tmp_path: Path) -> None:
     scene = NowAndThenMissed(speed=1)
     (person,) = scene.tracks().people

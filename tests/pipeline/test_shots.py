@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shots import CutFinder, join_cuts, shots
+from pipeline.shots import CutFinder, join_cuts, shot_at, shots
 
 
 def room(hue: int, shift: int) -> NDArray[np.uint8]:
@@ -40,3 +40,9 @@ def test_shots_shorter_than_a_glance_are_joined() -> None:
 
 def test_shots_cover_the_video() -> None:
     assert shots((3, 8), 10) == ((0, 3), (3, 8), (8, 10))
+
+
+def test_every_frame_is_in_one_shot() -> None:
+    every = shots((3, 8), 10)
+    assert [every.index(shot_at(frame, (3, 8), 10)) for frame in range(10)] == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
+    assert shot_at(4, (), 10) == (0, 10)
