@@ -233,8 +233,10 @@ def _window(pose: Pose, now: Box, shape: tuple[int, ...]) -> Box:
     shown = max(now[2] - now[0], now[3] - now[1])
     if inside and (size > 0.3 * shown or shown <= min(height, width) / 2):
         return now
-    side = max(1.7 * size, min(height, width) / 2)
-    x, y = (left + right) / 2, (top + bottom) / 2
+    side = max(1.7 * size, min(height, width) / 2, 4)
+    # Of somebody who has left the frame the detector may have joints beyond it: the window stays in it.
+    x, y = min(width, (left + right) / 2), min(height, (top + bottom) / 2)
+    x, y = max(0.0, x), max(0.0, y)
     return (
         *(round(max(0.0, x - side / 2)), round(max(0.0, y - side / 2))),
         *(round(min(width, x + side / 2)), round(min(height, y + side / 2))),
