@@ -20,7 +20,7 @@ from pipeline.engines.base import Engine, Rgba, Scene
 from pipeline.engines.puppet.draw import over as lay_on
 from pipeline.errors import EngineError
 from pipeline.ffmpeg import VideoWriter, read_frames
-from pipeline.perception.mattes import Matte, mattes_of
+from pipeline.perception.mattes import Matte, mattes_of, union
 from pipeline.perception.tracks import Person, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Item, Progress, Report, Request
@@ -63,8 +63,9 @@ def render_segment(
         ]
         pictures = stack.enter_context(closing(composed(request, span, tracks, plate, characters, engine)))
         for number, (picture, performer) in enumerate(pictures, 1):
-            for writer, frame in zip(writers, (picture, _gray(performer)), strict=False):
-                writer.write(frame)
+            writers[0].write(picture)
+            for mask in writers[1:]:
+                mask.write(_gray(performer))
             if number % _TELL_EVERY == 0 or number == len(span):
                 report(Progress(number, len(span)))
     item = Item(span.index, {key: str(path) for key, path in files.items()})
@@ -129,11 +130,12 @@ class _Company:
 
     def _in_front(self, person: Person, kept: Sequence[Matte], frame: int) -> Matte:
         """The mattes of those who are kept and stand in front of ``person``."""
-        front = _NOBODY
-        for other, matte in zip(self.kept, kept, strict=True):
-            if other.present[frame] and self._depth.in_front(other, person, frame):
-                front = matte if front is _NOBODY else np.asarray(cv2.max(front, matte), np.uint8)
-        return front
+        front = [
+            matte
+            for other, matte in zip(self.kept, kept, strict=True)
+            if other.present[frame] and self._depth.in_front(other, person, frame)
+        ]
+        return union(front) if front else _NOBODY
 
 
 def _hidden(performer: Rgba, front: Matte) -> Rgba:
@@ -184,14 +186,7 @@ def _backgrounds(
     mattes = mattes_of(request, span, tracks, people)
     for number, (frame, each) in enumerate(zip(frames, mattes, strict=True), span.start):
         gone, kept = each[: len(company.played)], each[len(company.played) :]
-        yield plate.clean(number, frame, _union(gone), _union(kept) if kept else None), kept
-
-
-def _union(mattes: Sequence[Matte]) -> Matte:
-    whole = mattes[0]
-    for matte in mattes[1:]:
-        whole = np.asarray(cv2.max(whole, matte), np.uint8)
-    return whole
+        yield plate.clean(number, frame, union(gone), union(kept) if kept else None), kept
 
 
 _LINEAR = np.asarray((np.arange(256) / 255) ** 2.2, np.float32)

@@ -41,7 +41,6 @@ BROWS = ((276, 283, 282, 295, 285, 300, 293, 334, 296, 336), (46, 53, 52, 65, 55
 #: From the right corner to the left: the edges of the lips.
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-OUTER_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 OUTER_LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 #: What moves with the skull alone.
 FOREHEAD, BETWEEN_BROWS, UNDER_NOSE, LEFT_CHEEK, RIGHT_CHEEK, CHIN = 10, 9, 2, 454, 234, 152

@@ -20,7 +20,7 @@ from pipeline.perception.tracks import JOINTS, Joint
 
 Floats = NDArray[np.float32]
 #: Seconds that somebody may be hidden by another.
-HIDDEN_SECONDS = 1.5
+_HIDDEN_SECONDS = 1.5
 #: Seconds between two looks at a face or hand that are still joined by a line.
 _LONGEST_STEP = 0.3
 _TRUNK = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
@@ -139,7 +139,7 @@ def hidden_filled(finds: Sequence[Found], spans: Sequence[tuple[int, int]], rate
         for start, stop in spans:
             away = ~np.isfinite(joints[start:stop, 0, 0])
             for first, last in runs(away):
-                if first == 0 or last == stop - start or last - first > HIDDEN_SECONDS * rate:
+                if first == 0 or last == stop - start or last - first > _HIDDEN_SECONDS * rate:
                     continue
                 gap = slice(start + first, start + last)
                 share = np.linspace(0, 1, last - first + 2)[1:-1, None, None]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import reduce
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -85,7 +84,15 @@ def mattes(
     """The matte of ``people`` (default: of all in ``tracks``) in every frame of ``span``, uint8 (H, W)."""
     nothing = np.zeros(tracks.matte_size[::-1], np.uint8)
     for each in mattes_of(request, span, tracks, tracks.people if people is None else people):
-        yield reduce(lambda one, other: np.asarray(cv2.max(one, other), np.uint8), each, nothing)
+        yield union(each) if each else nothing
+
+
+def union(mattes: Sequence[Matte]) -> Matte:
+    """What any of one or more ``mattes`` of one size covers."""
+    whole = mattes[0]
+    for matte in mattes[1:]:
+        whole = np.asarray(cv2.max(whole, matte), np.uint8)
+    return whole
 
 
 def mattes_of(
@@ -157,4 +164,4 @@ def _bridged(person: Person, window: Sequence[Found], number: int, shot: tuple[i
         next((own for at in side if (own := _of(person, window[at - number + reach], at)).any()), None)
         for side in (earlier, later)
     )
-    return None if before is None or after is None else np.asarray(cv2.max(before, after), np.uint8)
+    return None if before is None or after is None else union((before, after))

@@ -25,7 +25,7 @@ Mask = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
 #: Trackers at once, and numbers in a piece: mattes have a byte for them.
-MOST_PEOPLE, _MOST_SLOTS = 4, 250
+_MOST_PEOPLE, _MOST_SLOTS = 4, 250
 #: Every so many looks there is a search, through the whole frame or one part of it.
 _SEARCH_EVERY = 3
 #: People are painted over in squares of so many pixels.
@@ -134,7 +134,7 @@ class PeopleFinder:
                 views[0] if turn % 2 == 0 or len(views) == 1 else views[1 + turn // 2 % (len(views) - 1)]
             ]
         for view in views:
-            while len(self._trackers) < MOST_PEOPLE and self._slots < _MOST_SLOTS:
+            while len(self._trackers) < _MOST_PEOPLE and self._slots < _MOST_SLOTS:
                 # Who is lost for the moment is not searched for twice: their tracker goes on looking.
                 if not self._found(rgb, view, seen):
                     break
@@ -233,8 +233,10 @@ def _window(pose: Pose, now: Box, shape: tuple[int, ...]) -> Box:
     shown = max(now[2] - now[0], now[3] - now[1])
     if inside and (size > 0.3 * shown or shown <= min(height, width) / 2):
         return now
-    side = max(1.7 * size, min(height, width) / 2)
-    x, y = (left + right) / 2, (top + bottom) / 2
+    side = max(1.7 * size, min(height, width) / 2, 4)
+    # Of somebody who has left the frame the detector may have joints beyond it: the window stays in it.
+    x, y = min(width, (left + right) / 2), min(height, (top + bottom) / 2)
+    x, y = max(0.0, x), max(0.0, y)
     return (
         *(round(max(0.0, x - side / 2)), round(max(0.0, y - side / 2))),
         *(round(min(width, x + side / 2)), round(min(height, y + side / 2))),

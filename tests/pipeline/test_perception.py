@@ -16,6 +16,8 @@ import pytest
 
 from pipeline.errors import NoPerson
 from pipeline.ffmpeg import probe, read_frames, read_gray
+from pipeline.perception.base import Pose
+from pipeline.perception.people import _window
 from pipeline.perception.tracks import Joint, Tracks
 from pipeline.plate import Plate
 from pipeline.protocol import Item, Progress, Request
@@ -201,3 +203,17 @@ def test_where_pieces_meet_joints_go_on_and_the_name_stays(seen: Seen, tmp_path:
     steps = np.linalg.norm(np.diff(person.joints[:, LIMBS, :2], axis=0), axis=-1).mean(axis=1)
     others = np.linalg.norm(np.diff(whole.joints[:, LIMBS, :2], axis=0), axis=-1).mean(axis=1)
     assert abs(steps[19] - others[19]) / torso < 0.04
+
+
+@pytest.mark.parametrize("place", [(-500, 90), (500, 90), (160, -400), (160, 400), (900, 900)])
+@pytest.mark.parametrize("size", [(320, 180), (2, 2)])
+def test_who_has_left_the_frame_is_looked_for_inside_of_it(
+    place: tuple[int, int], size: tuple[int, int]
+) -> None:
+    width, height = size
+    joints = np.zeros((33, 4), np.float32)
+    joints[:, :2] = place
+    joints[[11, 12], 0] += (8, -8)
+    pose = Pose(joints, np.zeros((height, width), np.float32))
+    left, top, right, bottom = _window(pose, (0, 0, width, height), (height, width, 3))
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
