@@ -83,6 +83,8 @@ class Plate:
         self._gains = gains
         self._loaded = -1
         self._canvas: Frame = np.zeros((0, 0, 3), np.uint8)
+        #: By how much frames and canvas are made smaller to see what moves with a person.
+        self._smaller = max(1, round(min(size) / _LOOK_SHORT))
         self._small: Frame | None = None
 
     @classmethod
@@ -115,7 +117,7 @@ class Plate:
         near = around(matte)
         if near is None:
             return rgb
-        smaller = max(1, round(min(self.size) / _LOOK_SHORT))
+        smaller = self._smaller
         box = _multiple(_scaled(near, matte.shape, self.size), smaller, self.size)
         small = -(-box[2] // smaller), -(-box[3] // smaller)
         gone = removal(
@@ -159,9 +161,9 @@ class Plate:
             return relight(_resized(_part(self._canvas, box), size), self._gains[number])
         scale = size[0] / width, size[1] / height
         if self._small is None:
-            # The canvas as large in small pixels as it is in the frame's.
-            small = max(1, round(view.size[0] * scale[0])), max(1, round(view.size[1] * scale[1]))
-            self._small = _resized(self._canvas, small)
+            # As large in small pixels as in the frame's, whatever frame and box is asked for first.
+            small = (max(1, round(side / self._smaller)) for side in view.size)
+            self._small = _resized(self._canvas, (next(small), next(small)))
         rows, columns = self._small.shape[:2]
         to_small = np.diag([columns / view.size[0], rows / view.size[1], 1.0])
         to_frame = np.array([[1 / scale[0], 0, x], [0, 1 / scale[1], y], [0, 0, 1]])

@@ -181,3 +181,17 @@ def test_a_plate_that_cannot_be_finished_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ToolError):
         make_plate(request, lambda _: None)
     assert list(request.out.iterdir()) == []
+
+
+def test_what_is_taken_out_does_not_depend_on_the_frame_that_was_asked_for_first(tmp_path: Path) -> None:
+    scene = WalkingBlock(pan=3.3)
+    path = Path(make_plate(scene.request(tmp_path), lambda _: None).files["plate"])
+    fresh, used = Plate.load(path), Plate.load(path)
+    everywhere = np.zeros(MATTE[::-1], np.uint8)
+    everywhere[::80, ::150] = 255
+    used.clean(2, scene.frame(2), everywhere)
+    for plate in (fresh, used):
+        plate.clean(3, scene.frame(3), scene.matte(3))
+    for number in (9, 17):
+        frame, matte = scene.frame(number), scene.matte(number)
+        np.testing.assert_array_equal(fresh.clean(number, frame, matte), used.clean(number, frame, matte))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.character import Character
 from pipeline.engines.base import Continuity, Engine, Rgba, Scene
@@ -17,6 +18,19 @@ from pipeline.engines.puppet.skin import Pose, plane
 from pipeline.perception.tracks import Person
 from pipeline.spec import Span
 
+#: Performances that are kept: as many as there are people on the stage.
+_MOST_KNOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A performance, and what it was made from."""
+
+    character: NDArray[np.float32]
+    person: NDArray[np.float32]
+    scene: Scene
+    performance: Performance
+
 
 class PuppetEngine(Engine):
     """Layers of a picture, skinned to the driver's skeleton."""
@@ -25,6 +39,7 @@ class PuppetEngine(Engine):
 
     def __init__(self) -> None:
         self.device = "cpu"
+        self._known: tuple[_Known, ...] = ()
 
     def setup(self, device: str) -> None:
         self.device = device
@@ -34,7 +49,7 @@ class PuppetEngine(Engine):
         if not person.present.any():
             yield from (np.zeros((height, width, 4), np.uint8) for _ in range(len(span)))
             return
-        performance = self.interpret(character, person, scene)
+        performance = self._performance(character, person, scene)
         largest = float(np.percentile(performance.scale, 95))
         puppet = self.prepare(character, largest, scene)
         for frame in range(span.start, span.stop):
@@ -42,6 +57,23 @@ class PuppetEngine(Engine):
                 yield self.draw(puppet, performance, frame, scene)
             else:
                 yield np.zeros((height, width, 4), np.uint8)
+
+    def _performance(self, character: Character, person: Person, scene: Scene) -> Performance:
+        """What ``interpret`` gives, kept for the next segments: it is of the whole video.
+
+        A long video has hundreds of segments. The arrays tell one character or person from another;
+        the heavy textures are not kept.
+        """
+        place = replace(scene, light=None, shadows=False)
+        for known in self._known:
+            if known.character is character.joints and known.person is person.joints and known.scene == place:
+                return known.performance
+        performance = self.interpret(character, person, scene)
+        self._known = (
+            *self._known[1 - _MOST_KNOWN :],
+            _Known(character.joints, person.joints, place, performance),
+        )
+        return performance
 
     def interpret(self, character: Character, person: Person, scene: Scene) -> Performance:
         """The person's whole performance on the character's bones."""
