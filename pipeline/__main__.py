@@ -99,8 +99,11 @@ def render(
     """
     from pipeline.render import render as run
 
-    if {number for _, number in cast} - set(range(len(pictures))) or (len(pictures) > 1 and not cast):
-        raise click.UsageError("With several pictures, --cast says which of them (from 0) plays whom.")
+    played = {number for _, number in cast} or {0}
+    if played != set(range(len(pictures))):
+        raise click.UsageError(
+            "--cast says which of the pictures (from 0) plays whom; each has to play somebody."
+        )
     spec = RenderSpec(Model(model), Background(background), bg_color, cast)
     with _told():
         run(pictures, video, output, spec)

@@ -33,15 +33,16 @@ def render(
     A transparent background also writes its mask beside it as ``name.mask.mp4``. Raises a
     ``PipelineError``; then ``output`` is not written.
     """
+    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="render-") as folder:
         files: dict[str, Path] = {}
         for stage, made, _ in stages_of(pictures, video, spec, Path(folder), report=report):
             files |= made
             if stage is Stage.STITCH:
-                output.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(files["output"], output)
                 if spec.background is Background.TRANSPARENT:
                     shutil.move(files["mask"], mask_path(output))
+                # Last: where the output is, all of it is.
+                shutil.move(files["output"], output)
 
 
 def mask_path(output: Path) -> Path:

@@ -18,7 +18,8 @@ Floats = NDArray[np.float32]
 class Pose:
     """One person as a detector sees them in one picture."""
 
-    #: float32 (33, 4): x, y, z in pixels (a smaller z is nearer), visibility 0-1.
+    #: float32 (33, 4): x, y, z in pixels (a smaller z is nearer; only to be compared within one body),
+    #: visibility 0-1.
     joints: Floats
     #: float32 (H, W), 0-1: how much of each pixel is the person.
     mask: Floats

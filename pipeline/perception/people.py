@@ -28,6 +28,8 @@ Box = tuple[int, int, int, int]
 _MOST_PEOPLE, _MOST_SLOTS = 4, 250
 #: Every so many looks there is a search, through the whole frame or one part of it.
 _SEARCH_EVERY = 3
+#: Parts of a frame that are searched one by one.
+_MOST_VIEWS = 8
 #: People are painted over in squares of so many pixels.
 _COARSE = 8
 #: A tracker that has seen nobody for so many looks has lost them; behind somebody else they may come out.
@@ -189,8 +191,8 @@ def without(rgb: Frame, masks: Iterable[Mask]) -> Frame:
     color, weight = cv2.GaussianBlur(color, (0, 0), sigma), cv2.GaussianBlur(known, (0, 0), sigma)
     around = np.clip(color / np.maximum(weight, 1e-3)[..., None], 0, 255).astype(np.uint8)
     part = (
-        slice(y * _COARSE, min(height, (y + down) * _COARSE)),
-        slice(x * _COARSE, min(width, (x + across) * _COARSE)),
+        slice(y * height // size[1], (y + down) * height // size[1]),
+        slice(x * width // size[0], (x + across) * width // size[0]),
     )
     over = cv2.resize(gone, (width, height), interpolation=cv2.INTER_NEAREST)[part]
     painted = rgb.copy()
@@ -250,7 +252,7 @@ def _views(shape: tuple[int, ...]) -> Iterator[Box]:
     short, long = sorted((height, width))
     if long < 1.3 * short:
         return
-    count = -(-2 * (long - short) // short) + 1
+    count = min(_MOST_VIEWS, -(-2 * (long - short) // short) + 1)
     for i in range(count):
         at = round((long - short) * i / (count - 1))
         yield (at, 0, at + short, short) if width > height else (0, at, short, at + short)

@@ -31,3 +31,14 @@ def test_a_file_that_is_no_video_is_told_in_one_line_with_its_code(
     assert result.exit_code == 1
     assert result.stderr.startswith("CS-ORIV-003: ") and result.stderr.count("\n") == 1
     assert not files["OUT"].exists()
+
+
+@pytest.mark.parametrize("cast", [[], ["person_0000000a=0"], ["person_0000000a=0", "person_0000000b=2"]])
+def test_a_picture_that_nobody_plays_and_a_part_without_a_picture_are_told(
+    cast: list[str], tmp_path: Path
+) -> None:
+    parts = [word for each in cast for word in ("--cast", each)]
+    arguments = ["render", str(PICTURE), str(PICTURE), str(PICTURE), "-o", str(tmp_path / "out"), *parts]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "--cast says which of the pictures" in result.stderr
