@@ -22,6 +22,7 @@ from pipeline.ffmpeg import VideoWriter, probe, read_frames
 from pipeline.perception.still import find_person
 from pipeline.perception.tracks import Joint
 from pipeline.quality.detect import detected
+from pipeline.quality.faces import mouth_follows
 from pipeline.quality.joints import TWELVE, Floats, Marks, found, jitter, torso_of
 from pipeline.render import stages_of
 from pipeline.spec import Model, RenderSpec, Span
@@ -66,7 +67,7 @@ def judge_real(
         driver, output = (_joints(path) for path in videos)
         driver = turned_like(driver, output)
         own = _own(picture)
-        row = compared(output, driver, own)
+        row = compared(output, driver, own) | {"mouth": mouth_follows(*videos)}
         if sheets is not None:
             from pipeline.quality.look import real_sheet
 

@@ -12,6 +12,7 @@ import pytest
 from pipeline.ffmpeg import VideoWriter, lay_samples, probe, read_frames
 from pipeline.quality.bars import BARS, summary, table
 from pipeline.quality.detect import windows
+from pipeline.quality.faces import mouth_follows
 from pipeline.quality.joints import TWELVE, Floats, agreement, jitter
 from pipeline.quality.known import Known, know
 from pipeline.quality.made import judge
@@ -22,6 +23,7 @@ from pipeline.quality.sound import SAMPLE_RATE, offset, samples_of
 from pipeline.samples.music import SAMPLE_RATE as MUSIC_RATE
 from pipeline.samples.music import music
 from pipeline.spec import Model
+from tests.pipeline.clips import ffmpeg
 
 #: Shoulders, elbows, wrists, hips, knees and ankles of somebody who stands; the torso is 100.
 STANDING = np.array(
@@ -302,3 +304,13 @@ def test_a_scene_knows_what_was_seen_of_its_room(known: Known) -> None:
     assert (known.masks[0, 0] > 127)[hidden].mean() > 0.5
     apart = np.abs(frame.astype(int) - known.background(0)).max(axis=2)
     assert np.percentile(apart[~crossed], 99) < 24 < np.median(apart[known.masks[0, 0] == 255])
+
+
+def test_a_mouth_follows_itself_and_a_still_follows_nobody(real_media: Path, tmp_path: Path) -> None:
+    talking, still = tmp_path / "talking.mp4", tmp_path / "still.mp4"
+    ffmpeg("-i", real_media / "host-desk.mp4", "-t", "1", "-vf", "scale=640:-2", "-an", talking)
+    ffmpeg("-i", talking, "-vf", "trim=end_frame=1,loop=29:1", still)
+    assert mouth_follows(talking, talking) == pytest.approx(1.0)
+    follows = mouth_follows(talking, still)
+    assert follows is not None and abs(follows) < 0.5
+    assert mouth_follows(still, talking) is None
