@@ -127,7 +127,8 @@ def _stay(stack: Stack, follower: Follower, interrupts: Interrupts) -> None:
 
     supervisor = supervisor_of(stack.home.stack_id)
     while supervisor is not None and alive(supervisor):
-        if follower.deaf.is_set():
+        # A signal that falls into a finaliser raises where nobody hears it: it has been counted.
+        if follower.deaf.is_set() or interrupts.count:
             raise KeyboardInterrupt
         time.sleep(_LOOK)
     _tell("the farm has ended")
