@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
 from renderfarm import garbage, jobs, leases, line, pools, stages
@@ -55,7 +55,7 @@ class Sweeper:
     def enforce_deadlines(self) -> int:
         """Fail every job that is past its queue or run deadline."""
         failed = 0
-        for job_id in self._ids(select(Job.id).where(jobs.past_deadline()).limit(_BATCH)):
+        for job_id in self._ids(jobs.late().limit(_BATCH)):
             with self._database.begin() as session:
                 late = jobs.time_out(session, self._settings, job_id)
             if late:
@@ -145,6 +145,6 @@ class Sweeper:
         else:
             self._storage.delete(key)
 
-    def _ids(self, query: Select[str]) -> list[str]:
+    def _ids(self, query: Select[str] | CompoundSelect[str]) -> list[str]:
         with self._database.begin() as session:
             return list(session.scalars(query))

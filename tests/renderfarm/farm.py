@@ -38,6 +38,32 @@ def worker(name: str, queue: str = "v4", **versions: Any) -> WorkerIdentity:
     return WorkerIdentity(name, queue, {"engines": engines, **VERSIONS, **versions})
 
 
+#: Copies of one job, for as many accounts as there are, one millisecond after the other.
+_CROWD = (
+    """
+    INSERT INTO accounts (id, name)
+    SELECT 'acct_' || n, 'one of the crowd ' || n FROM generate_series(1, :accounts) AS n
+    """,
+    """
+    INSERT INTO jobs (id, account_id, status, mode, model, spec, plan, video, inputs, credits,
+                      queue_deadline, created_at)
+    SELECT 'job_' || lpad(CAST(n AS text), 24, '0'),
+           'acct_' || 1 + n % :accounts,
+           status, mode, model, spec, plan, video, inputs, 0, queue_deadline,
+           created_at + n * interval '1 ms'
+    FROM jobs, generate_series(1, :more) AS n WHERE id = :first
+    """,
+    """
+    INSERT INTO units (id, job_id, account_id, stage, index, queue, pins, status, total, queued_at)
+    SELECT j.id || '\\:' || u.stage || '\\:0', j.id, j.account_id, u.stage, 0, u.queue, u.pins, u.status,
+           u.total, j.created_at
+    FROM units u, jobs j WHERE u.job_id = :first AND j.id <> :first
+    """,
+    "INSERT INTO lines (queue, fast, account_id) SELECT DISTINCT queue, fast, account_id FROM units"
+    " ON CONFLICT DO NOTHING",
+)
+
+
 @dataclass
 class Farm:
     """The farm's functions, each call a transaction of its own."""
@@ -75,6 +101,16 @@ class Farm:
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
+
+    def crowd(self, jobs: int, accounts: int) -> str:
+        """So many jobs that wait, of so many accounts; the first of them. Written at once, not one by one."""
+        first = self.submit(self.account(credit=20))
+        with self.database.begin() as session:
+            for statement in _CROWD:
+                session.execute(text(statement), {"first": first, "more": jobs - 1, "accounts": accounts})
+        with self.database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+        return first
 
     def job(self, job_id: str) -> Job:
         with self.database.begin() as session:
