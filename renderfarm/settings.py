@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self, get_type_hints
 
+from renderfarm.crash import Armed
+
 _SHARED = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
 
 
@@ -74,6 +76,8 @@ class Settings:
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.
     metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
+    #: Where a process is to die, in a trial of what the farm loses by it (see ``renderfarm.crash``).
+    crash_at: Armed = field(default_factory=Armed)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -12,7 +12,7 @@ import logging
 
 from sqlalchemy import Select, select
 
-from renderfarm import garbage, jobs, leases
+from renderfarm import crash, garbage, jobs, leases
 from renderfarm.db import Database
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -46,6 +46,7 @@ class Sweeper:
             with self._database.begin() as session:
                 outcome = leases.take_back(session, self._settings, unit_id)
             if outcome is not None:
+                crash.here(self._settings, crash.Point.TAKEN_BACK)
                 log.warning("took back %s: %s", unit_id, outcome.value)
                 taken += 1
         return taken
@@ -85,6 +86,7 @@ class Sweeper:
                     log.warning("cannot delete %s yet: %s", key, error)
                     garbage.throw(session, self._settings, [key], _POSTPONED)
                     return collected
+                crash.here(self._settings, crash.Point.DELETED)
                 garbage.keep(session, [key])
         return _BATCH
 
