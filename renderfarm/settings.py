@@ -14,6 +14,7 @@ from typing import Self, get_type_hints
 
 from pipeline.choice import engine_of
 from pipeline.spec import EngineId, Model
+from renderfarm.crash import Armed
 
 _SHARED = {
     "database_url": "DATABASE_URL",
@@ -21,16 +22,7 @@ _SHARED = {
     "engine_v3": "ENGINE_V3",
     "engine_v4": "ENGINE_V4",
 }
-_BOOLS = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
+_BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 class SettingsError(Exception):
@@ -103,6 +95,8 @@ class Settings:
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.
     metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
+    #: Where a process is to die, in a trial of what the farm loses by it (see ``renderfarm.crash``).
+    crash_at: Armed = field(default_factory=Armed)
 
     def __post_init__(self) -> None:
         for model, text in self._engines().items():

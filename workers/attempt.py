@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Span, Stage
 from pipeline.units import BY_SPANS, files_of, inputs_of, items_of
-from renderfarm import leases
+from renderfarm import crash, leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
@@ -88,9 +88,9 @@ class Attempt:
         if missing := set(files_of(request.stage, request.spec)) - done.files.keys():
             raise BrokenPromise(f"The engine did not make {', '.join(sorted(missing))}.")
         log.info("drawn, now storing")
-        return Result(
-            [self._store(name, request.out / file) for name, file in done.files.items()], done.facts
-        )
+        files = [self._store(name, request.out / file) for name, file in done.files.items()]
+        crash.here(self._tools.settings, crash.Point.STORED, request.stage)
+        return Result(files, done.facts)
 
     def record(self, write: Callable[[Session], T]) -> T:
         """Commit ``write``, tried again while the database is away and the lease may still hold."""
@@ -123,6 +123,7 @@ class Attempt:
                 match event:
                     case Progress(done, total):
                         self._heart.advance(done, total)
+                        crash.here(settings, crash.Point.DRAWN, request.stage)
                     case Item():
                         self._items.append(keep(event))
                         if self._tools.draining() and len(self._items) < len(request.spans):
@@ -156,8 +157,10 @@ class Attempt:
         if span is None or set(item.files) != set(items_of(request.stage, request.spec, span)):
             raise BrokenPromise(f"The engine drew part {item.index}, which nobody asked for.")
         files = [self._store(name, request.out / file) for name, file in item.files.items()]
+        crash.here(self._tools.settings, crash.Point.ITEM_STORED, request.stage)
         if not self.record(lambda session: leases.add_item(session, self._claim, files)):
             raise Stopped(Reason.LOST)
+        crash.here(self._tools.settings, crash.Point.ITEM_RECORDED, request.stage)
         for file in item.files.values():
             (request.out / file).unlink()
         self._count(span)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from renderfarm import jobs, leases
+from renderfarm import crash, jobs, leases
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
@@ -73,6 +73,7 @@ class Runner:
 
     def _attempt(self, claim: Claim, claimed_at: float) -> Outcome:
         with self._at_work(claim, claimed_at) as attempt:
+            crash.here(self._settings, crash.Point.CLAIMED, claim.stage)
             log.info("claimed")
             try:
                 outcome = self._work(claim, attempt)
@@ -133,6 +134,7 @@ class Runner:
         finished = attempt.record(
             lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
         )
+        crash.here(self._settings, crash.Point.FINISHED, claim.stage)
         return Outcome.DONE if finished else Outcome.STALE
 
     def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, *, retryable: bool) -> Outcome:
