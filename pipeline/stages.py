@@ -27,6 +27,14 @@ def run(request: Request, report: Report, fixed: Fixed | None = None) -> Done:
         raise OutOfMemory(f"The stage {request.stage} ran out of memory.") from error
 
 
+def warm(fixed: Fixed | None = None) -> None:
+    """Load what is soon loaded and small, so that a first request need not wait for it."""
+    import pipeline.stitch  # numpy and the tools of ffmpeg
+
+    if fixed is not None:
+        import pipeline.fixed  # noqa: F401
+
+
 def _check_versions(request: Request, fixed: Fixed | None) -> None:
     """A plan that was pinned to other code would give another picture here: another worker must do it.
 

@@ -67,6 +67,15 @@ class Runner:
         ATTEMPTS.labels(stage, outcome.value).inc()
         return outcome
 
+    def warm(self) -> None:
+        """Have the process that draws ready for the next unit: one that failed was ended."""
+        if self._tools.draining():
+            return
+        try:
+            self._tools.drawing.warm()
+        except OSError as error:  # no memory, no processes: the next unit tries again, and is told
+            log.warning("what draws does not start: %s", error)
+
     def close(self) -> None:
         """End the process that draws."""
         self._tools.drawing.close()
