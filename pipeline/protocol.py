@@ -10,6 +10,7 @@ It writes a ``Request`` to its standard input and reads events from its standard
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -135,7 +136,7 @@ def dump_event(event: Event) -> str:
 def load_event(line: str) -> Event:
     """The event of one line; raises ``ValueError`` where it is none, or is not fit for a row."""
     try:
-        data = json.loads(line, parse_constant=_no_number)
+        data = json.loads(line, parse_constant=_number, parse_float=_number)
         event = _EVENTS[data.pop("event")](**data)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no event: {error}") from error
@@ -144,8 +145,11 @@ def load_event(line: str) -> Event:
     return event
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+def _number(word: str) -> float:
+    """What JSON's grammar, or Python's extension of it, calls a number; rows take finite ones alone."""
+    if not math.isfinite(value := float(word)):
+        raise ValueError(f"{word} is no number that a row can keep")
+    return value
 
 
 def _is_sound(event: Event) -> bool:

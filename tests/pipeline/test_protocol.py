@@ -40,6 +40,7 @@ def test_an_event_is_read_as_it_was_written(event: Event) -> None:
         '{"event": "done", "files": {}, "facts": []}',
         '{"event": "done", "files": {}, "facts": {"cuts": [NaN]}}',
         '{"event": "done", "files": {}, "facts": {"far": -Infinity}}',
+        '{"event": "done", "files": {}, "facts": {"far": 1e400}}',
         '{"event": "done", "files": {}, "facts": {"people": ["\\u0000"]}}',
         '{"event": "done", "files": {}, "facts": {"\\ud800": 1}}',
         '{"event": "failed", "code": "CS", "message": null, "retryable": true}',
