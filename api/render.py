@@ -14,7 +14,7 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import jobs, media, places
+from renderfarm import crash, jobs, media, places
 from renderfarm.errors import FarmError
 from renderfarm.models import Job, JobStatus
 
@@ -45,7 +45,7 @@ def submit() -> Response:
         judged = media.judge_video(here.settings, here.storage, video.key)
         new = jobs.NewJob(
             spec=spec,
-            plan=plan_for(spec.model),
+            plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
             video=judged.video,
             inputs={"picture": picture.key, "video": video.key},
             mode="full_pipeline",
@@ -53,8 +53,10 @@ def submit() -> Response:
             notes=judged.notes,
         )
         uploads.submitting()
+        crash.here(here.settings, crash.Point.UPLOADED)
         with here.database.begin() as session:
             job = jobs.submit(session, here.settings, account.id, new)
+    crash.here(here.settings, crash.Point.SUBMITTED)
     body = Accepted.model_validate(
         {"job_id": job.id, "status": job.status, "mode": job.mode, "enqueued_at": job.created_at}
     )

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import jobs, line
+from renderfarm import crash, jobs, line
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.models import Unit, UnitStatus
@@ -125,6 +125,8 @@ class Dispatcher:
         """One round: admit, and publish that and what is overdue; how many messages went out."""
         with self._database.begin() as session:
             due = overdue(session, self._settings) + admit(session, self._settings)
+        if due:
+            crash.here(self._settings, crash.Point.ADMITTED)
         self._unsent.update((unit.unit_id, unit.queue) for unit in due)
         sent = 0
         while self._unsent:
@@ -134,6 +136,7 @@ class Dispatcher:
             except Exception as error:  # each broker has its own errors; none may end the dispatcher
                 log.warning("the broker took no message (%d wait): %s", len(self._unsent), error)
                 break
+            crash.here(self._settings, crash.Point.PUBLISHED)
             del self._unsent[unit_id]
             sent += 1
         return sent

@@ -14,7 +14,7 @@ import logging
 from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import garbage, jobs, leases, line, pools, stages
+from renderfarm import crash, garbage, jobs, leases, line, pools, stages
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -48,6 +48,7 @@ class Sweeper:
             with self._database.begin() as session:
                 outcome = leases.take_back(session, self._settings, unit_id)
             if outcome is not None:
+                crash.here(self._settings, crash.Point.TAKEN_BACK)
                 log.warning("took back %s: %s", unit_id, outcome.value)
                 taken += 1
         return taken
@@ -106,7 +107,7 @@ class Sweeper:
             ]
         replanned = 0
         for job_id, model in stranded:
-            plan = plan_for(Model(model))
+            plan = plan_for(Model(model), engine=self._settings.engine_of(Model(model)))
             if not all(
                 queue in there and stages.pins_by(plan, queue) in there[queue].pins
                 for queue in (stages.QUEUES[Model(model)], stages.CPU)
@@ -136,6 +137,7 @@ class Sweeper:
                     log.warning("cannot delete %s yet: %s", key, error)
                     garbage.throw(session, self._settings, [key], _POSTPONED)
                     return collected
+                crash.here(self._settings, crash.Point.DELETED)
                 garbage.keep(session, [key])
         return _BATCH
 

@@ -6,24 +6,25 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import select, text
 
-from pipeline.spec import Model, RenderSpec, plan_for
+from pipeline.spec import Model, RenderSpec, VideoInfo, plan_for
 from renderfarm import accounts, credits, garbage, jobs, media
 from renderfarm.client import Client
 from renderfarm.db import Database, new_id
 from renderfarm.local.ports import answers, free_port
+from renderfarm.local.processes import members
 from renderfarm.local.redis import Redis
 from renderfarm.models import FINAL, Job, Unit
 from renderfarm.settings import Settings, variable_of
 from renderfarm.storage import Storage, open_storage
-from renderfarm.trial.clip import make_clip, make_picture
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.process import Process
 from renderfarm.trial.waiting import until
@@ -37,6 +38,8 @@ QUICK: Mapping[str, Any] = {
     "retry_seconds": 0.2,
     "drain_seconds": 4.0,
 }
+#: A plan that makes several pieces and segments of two seconds.
+SHORT: Mapping[str, Any] = {"piece_frames": 30, "segment_frames": 20}
 CREDITS = 7
 
 #: The command of a worker of a queue.
@@ -70,12 +73,13 @@ class Farm:
         self.database = Database(settings.database_url)
         self.store: Storage = open_storage(settings)
         self.account_id = self._account()
-        self._environ = {**ground.environ(), **_variables(settings), **environ}
+        self._environ = {**ground.environ(folder), **_variables(settings), **environ}
         self._worker_command = worker_command
         self.redis = self._process("redis", broker.command(), lambda _: answers(broker.port))
         self.dispatchers: list[Process] = []
         self.workers: list[Process] = []
         self.api: Process | None = None
+        self._videos: dict[Path, VideoInfo] = {}
 
     @classmethod
     @contextmanager
@@ -187,28 +191,21 @@ class Farm:
         """The queue that a worker serves."""
         return worker.name.rpartition("-")[0]
 
-    @cached_property
-    def picture(self) -> Path:
-        """The reference image of the jobs."""
-        return make_picture(self.folder / "picture.png")
-
-    @cached_property
-    def clip(self) -> Path:
-        """The driving video of the jobs, unless they bring their own."""
-        return make_clip(self.folder / "clip.mp4")
-
     def submit(self, clip: Path | None = None, *, account_id: str = "", **changed: Any) -> str:
         """A new job, as the ingress submits it; its id. ``changed`` are fields of ``jobs.NewJob``."""
         account_id = account_id or self.account_id
         inputs = {name: f"in/{account_id}/{new_id('file')}" for name in ("picture", "video")}
         with self.database.begin() as session:
             garbage.throw(session, self.settings, inputs.values(), 3600)
-        self.store.put(inputs["picture"], self.picture)
-        self.store.put(inputs["video"], clip or self.clip)
+        clip = clip or self.ground.clip
+        self.store.put(inputs["picture"], self.ground.picture)
+        self.store.put(inputs["video"], clip)
+        if clip not in self._videos:
+            self._videos[clip] = media.judge_video(self.settings, self.store, inputs["video"]).video
         given: dict[str, Any] = {
             "spec": RenderSpec(),
-            "plan": plan_for(Model.V4),
-            "video": media.judge_video(self.settings, self.store, inputs["video"]).video,
+            "plan": replace(plan_for(Model.V4, engine=self.settings.engine_of(Model.V4)), **SHORT),
+            "video": self._videos[clip],
             "inputs": inputs,
             "mode": "full_pipeline",
             "credits": CREDITS,
@@ -277,6 +274,7 @@ class Farm:
         """End every process and remove all that the farm had."""
         for process in self.processes:
             process.destroy()
+        until(lambda: not _killed(str(self.folder)), 20, "the end of every process")
         self.database.close()
         if not self.ground.postgres.alive:
             self.ground.postgres.start()
@@ -300,6 +298,15 @@ class Farm:
         listening = "datname = current_database() AND query LIKE 'LISTEN%'"
         with self.database.begin() as session:
             return session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {listening}")) or 0
+
+
+def _killed(mark: str) -> list[psutil.Process]:
+    """Kill what is marked so; what there was."""
+    found = members(mark)
+    for each in found:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    return found
 
 
 def _variables(settings: Settings) -> dict[str, str]:
