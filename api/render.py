@@ -45,7 +45,7 @@ def submit() -> Response:
         judged = media.judge_video(here.settings, here.storage, video.key)
         new = jobs.NewJob(
             spec=spec,
-            plan=plan_for(spec.model),
+            plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
             video=judged.video,
             inputs={"picture": picture.key, "video": video.key},
             mode="full_pipeline",

@@ -107,7 +107,7 @@ class Sweeper:
             ]
         replanned = 0
         for job_id, model in stranded:
-            plan = plan_for(Model(model))
+            plan = plan_for(Model(model), engine=self._settings.engine_of(Model(model)))
             if not all(
                 queue in there and stages.pins_by(plan, queue) in there[queue].pins
                 for queue in (stages.QUEUES[Model(model)], stages.CPU)

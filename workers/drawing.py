@@ -26,10 +26,11 @@ from queue import Empty, SimpleQueue
 from typing import IO
 
 from pipeline.protocol import Done, Event, Failed, Item, Progress, Request, load_event
+from renderfarm.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: The real one; tests put smaller programs in its place.
+#: What draws with each model's own engine; tests put smaller programs in its place.
 COMMAND = (sys.executable, "-m", "pipeline", "serve")
 #: How often a waiting worker looks up, in seconds: a cancel is at most this old when it is seen.
 TICK = 0.25
@@ -37,6 +38,12 @@ TICK = 0.25
 LINE_LENGTH = 1 << 20
 #: Characters of standard error that an error carries.
 STDERR_LENGTH = 2000
+
+
+def command_of(settings: Settings, queue: str) -> tuple[str, ...]:
+    """What a worker of the queue draws with, where a setting chooses another engine than its model's own."""
+    engine = {"v3": settings.engine_v3, "v4": settings.engine_v4}.get(queue, "")
+    return (*COMMAND, "--engine", engine) if engine else COMMAND
 
 
 class DrawingError(Exception):

@@ -204,7 +204,7 @@ class Farm:
             self._videos[clip] = media.judge_video(self.settings, self.store, inputs["video"]).video
         given: dict[str, Any] = {
             "spec": RenderSpec(),
-            "plan": replace(plan_for(Model.V4), **SHORT),
+            "plan": replace(plan_for(Model.V4, engine=self.settings.engine_of(Model.V4)), **SHORT),
             "video": self._videos[clip],
             "inputs": inputs,
             "mode": "full_pipeline",
