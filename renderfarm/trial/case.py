@@ -15,21 +15,21 @@ from renderfarm.crash import Point
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
 from renderfarm.trial import checks
-from renderfarm.trial.farm import CREDITS, Farm
+from renderfarm.trial.farm import Farm
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.waiting import InVain, until
 
 COMPLETE = frozenset({"complete"})
-#: For a fault that harms what a job needs for good: it must end and cost nothing, or finish as if nothing was.
+#: For a fault that harms what a job needs for good: it fails and costs nothing, or finishes all the same.
 LOST = frozenset({"complete", "failed"})
 CANCELLED = frozenset({"complete", "cancelled"})
-#: Log lines that tell of a bug, whatever the fault.
-_BUGS = ("Traceback", "a bug, or a machine in trouble", "failed; it is tried again")
+#: Words in the logs that tell of a bug, whatever the fault.
+_BUGS = ("a bug, or a machine in trouble", "failed; it is tried again", "raised unexpected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A kind of fault. ``act`` submits jobs and does the harm; what is asked afterwards is always the same."""
+    """A kind of fault. ``act`` submits jobs and does the harm; what is asked afterwards is the same for all."""
 
     name: str
     act: Callable[[Case], None]
@@ -69,8 +69,7 @@ class Case:
 
     def submit(self, number: int = 2, mode: str = "full_pipeline") -> list[str]:
         """New jobs of the case; a fast one as soon as there is room for it."""
-        price = CREDITS * (2 if mode == "fast" else 1)
-        new = [self._submit(mode, price) for _ in range(number)]
+        new = [self._submit(mode) for _ in range(number)]
         self.jobs += new
         return new
 
@@ -93,10 +92,10 @@ class Case:
         """Remember how long something took."""
         self.notes[what] = round(time.monotonic() - since, 3)
 
-    def _submit(self, mode: str, price: int) -> str:
+    def _submit(self, mode: str) -> str:
         def taken() -> str | None:
             try:
-                return self.farm.submit(mode=mode, credits=price)
+                return self.farm.submit(mode=mode)
             except FarmError as error:
                 if error.code != "CS-UORC01-001":
                     raise
@@ -105,19 +104,19 @@ class Case:
         return until(taken, 30, "room for a fast job")
 
 
-def undisturbed(ground: Ground, environ: Mapping[str, str]) -> dict[str, str]:
+def undisturbed(ground: Ground) -> dict[str, str]:
     """The digests of the outputs of a job that nothing happens to."""
-    with Farm.open(ground, environ=environ, workers={"v4": 1, "cpu": 1}) as farm:
+    with Farm.open(ground, workers={"v4": 1, "cpu": 1}) as farm:
         job_id = farm.submit()
         if farm.wait_ended([job_id], 120) != {job_id: "complete"}:
             raise InVain(f"an undisturbed job does not finish: {farm.job(job_id).error_message}")
         return checks.digests(farm, job_id)
 
 
-def try_out(ground: Ground, fault: Fault, truth: Mapping[str, str], environ: Mapping[str, str]) -> Finding:
+def try_out(ground: Ground, fault: Fault, truth: Mapping[str, str]) -> Finding:
     """Try one fault on a new farm and judge what is left."""
     begun = time.monotonic()
-    with Farm.open(ground, **{**fault.farm, "environ": {**environ, **fault.farm.get("environ", {})}}) as farm:
+    with Farm.open(ground, **fault.farm) as farm:
         case = Case(farm)
         ends: dict[str, str] = {}
         try:
@@ -130,17 +129,21 @@ def try_out(ground: Ground, fault: Fault, truth: Mapping[str, str], environ: Map
             ]
             wrong += checks.end(farm)
             wrong += checks.judge(farm, truth)
-        except (InVain, AssertionError) as error:
+        except Exception as error:  # whatever it is, it is a finding, and the next fault has its turn
             wrong = [f"{type(error).__name__}: {error}", *_open_units(farm)]
         logs = farm.logs()
-        wrong += [f"in the logs: {line}" for line in logs.splitlines() if any(bug in line for bug in _BUGS)][:3]
+        wrong += [f"in the logs: {line}" for line in logs.splitlines() if any(bug in line for bug in _BUGS)][
+            :3
+        ]
         seconds = round(time.monotonic() - begun, 1)
         kept = logs if wrong else ""
         return Finding(fault.name, seconds, Counter(ends.values()), tuple(wrong), case.notes, kept)
 
 
 def _open_units(farm: Farm) -> list[str]:
-    query = text("SELECT id, status, attempt, worker, failures FROM units WHERE status NOT IN ('done', 'cancelled')")
+    query = text(
+        "SELECT id, status, attempt, worker, failures FROM units WHERE status NOT IN ('done', 'cancelled')"
+    )
     try:
         with farm.database.begin() as session:
             return [" ".join(map(str, row)) for row in session.execute(query)]

@@ -1,4 +1,4 @@
-"""What must hold after any fault: of the rows, the money, the artifacts, the store, the disk and the processes."""
+"""What must hold after any fault: of rows, money, artifacts, the store, the disk and the processes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def end(farm: Farm) -> list[str]:
         spared = {each.pid for each in farm.redis.family()}
         until(lambda: {each.pid for each in members(str(farm.folder))} <= spared, 5)
     except InVain:
-        wrong += [f"a process is left: {each}" for each in members(str(farm.folder)) if each.pid not in spared]
+        wrong += [
+            f"a process is left: {each}" for each in members(str(farm.folder)) if each.pid not in spared
+        ]
     return wrong
 
 
@@ -84,7 +86,7 @@ def collect_garbage(farm: Farm) -> None:
         farm.tend()
         with farm.database.begin() as session:
             session.execute(text("UPDATE garbage SET after = now() - interval '1 second'"))
-            return session.scalar(text("SELECT count(*) FROM garbage")) == 0
+            return not session.scalar(text("SELECT count(*) FROM garbage"))
 
     try:
         until(collected, 30)
@@ -94,7 +96,7 @@ def collect_garbage(farm: Farm) -> None:
 
 def judge(farm: Farm, truth: Mapping[str, str]) -> list[str]:
     """Everything that is wrong with a farm at rest. ``truth``: digests of an undisturbed job's outputs."""
-    return [*_rows(farm), *_artifacts(farm, truth), *_store(farm), *_work(farm)]
+    return [*rows(farm), *_artifacts(farm, truth), *_store(farm), *_work(farm)]
 
 
 def digests(farm: Farm, job_id: str) -> dict[str, str]:
@@ -110,7 +112,8 @@ def digests(farm: Farm, job_id: str) -> dict[str, str]:
     return found
 
 
-def _rows(farm: Farm) -> list[str]:
+def rows(farm: Farm) -> list[str]:
+    """What is wrong with the rows alone."""
     wrong = []
     with farm.database.begin() as session:
         for what, query in _ROWS.items():

@@ -129,7 +129,18 @@ class Unruly:
         for file in event["files"].values():
             if (path := self._out / file).suffix == ".mp4":
                 twice = path.with_name(f"twice-{path.name}")
-                command = ["ffmpeg", "-v", "error", "-stream_loop", "1", "-i", str(path), "-c", "copy", str(twice)]
+                command = [
+                    "ffmpeg",
+                    "-v",
+                    "error",
+                    "-stream_loop",
+                    "1",
+                    "-i",
+                    str(path),
+                    "-c",
+                    "copy",
+                    str(twice),
+                ]
                 subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
                 twice.replace(path)
         return [event]

@@ -11,6 +11,8 @@ from renderfarm.models import Job
 from renderfarm.stages import queue_of
 from renderfarm.trial import checks
 from renderfarm.trial.case import Case, Fault
+from renderfarm.trial.process import alive
+from renderfarm.trial.waiting import until
 
 _BY_SPANS = (Stage.ANALYSE, Stage.SEGMENT)
 #: Where workers pass each of their points.
@@ -19,6 +21,7 @@ _WORKER: dict[Point, tuple[Stage, ...]] = {
     Point.DRAWN: (Stage.ANALYSE, Stage.SEGMENT),
     Point.ITEM_STORED: _BY_SPANS,
     Point.ITEM_RECORDED: _BY_SPANS,
+    Point.STORING: tuple(Stage),
     Point.STORED: tuple(Stage),
     Point.FINISHED: tuple(Stage),
 }
@@ -98,14 +101,17 @@ def _at_garbage(point: Point) -> Callable[[Case], None]:
 def _of_api(point: Point, how: str) -> Callable[[Case], None]:
     def act(case: Case) -> None:
         token = case.token()
-        case.farm.add_api(FARM_CRASH_AT=f"{point}{how}@{token}").wait_ready()
-        ground = case.farm.ground
+        api = case.farm.add_api(FARM_CRASH_AT=f"{point}{how}@{token}")
+        api.wait_ready()
+        family, ground = api.family(), case.farm.ground
         try:
             answer = case.farm.client.submit(ground.picture, ground.clip, {})
         except ClientError:
             pass  # nobody can tell the client whether its job was taken
         else:
             raise AssertionError(f"the ingress lived to answer {answer}")
+        if how:  # its processes keep the port until they notice
+            until(lambda: not alive(family), 30, "the ingress to die")
         case.struck(token)
         case.farm.wait_ready()
         case.farm.client.submit(ground.picture, ground.clip, {})

@@ -22,14 +22,16 @@ def faults() -> Iterator[Fault]:
         yield Fault(name=f"an engine {how} once", act=_once(how), farm=options, ends=ends)
     for how in (How.HANGS, How.EXITS, How.RAISES, How.TOO_FEW):
         options = {"workers": {"cpu": 1}, **_IMPATIENT, "max_attempts": 2}
-        yield Fault(name=f"an engine {how} always", act=_always(how), farm=options, ends=frozenset({"failed"}))
+        yield Fault(
+            name=f"an engine {how} always", act=_always(how), farm=options, ends=frozenset({"failed"})
+        )
 
 
 def _once(how: How) -> Callable[[Case], None]:
     def act(case: Case) -> None:
         token = case.token()
         for _ in range(2):
-            case.farm.add_worker("v4", unruly_worker("v4", how, str(token)))
+            case.farm.add_worker("v4", unruly_worker(how, str(token), case.farm.settings.engine_v4))
         case.farm.wait_ready()
         case.submit()
         case.struck(token)
@@ -39,7 +41,7 @@ def _once(how: How) -> Callable[[Case], None]:
 
 def _always(how: How) -> Callable[[Case], None]:
     def act(case: Case) -> None:
-        case.farm.add_worker("v4", unruly_worker("v4", how, "-"))
+        case.farm.add_worker("v4", unruly_worker(how, "-", case.farm.settings.engine_v4))
         case.farm.wait_ready()
         case.submit(1)
 

@@ -34,7 +34,9 @@ def faults() -> Iterator[Fault]:
         ("segment-0000", "segment:0"),
     ):
         yield Fault(name=f"{artifact} is damaged", act=_artifact(artifact, unit, _damage), ends=LOST)
-    yield Fault(name="segment-0000 is gone", act=_artifact("segment-0000", "segment:0", Path.unlink), ends=LOST)
+    yield Fault(
+        name="segment-0000 is gone", act=_artifact("segment-0000", "segment:0", Path.unlink), ends=LOST
+    )
     yield Fault(name="the driving video is gone", act=_input("video"), ends=LOST)
     yield Fault(name="the picture is gone", act=_input("picture"), ends=LOST)
 
