@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Self
 
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
@@ -10,12 +12,14 @@ from sqlalchemy.orm import Session
 from api.auth import require_account
 from api.context import Farm, answer, farm
 from api.forms import Form, read_form
+from api.idempotent import idempotent
 from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import jobs, media
+from renderfarm import idempotency, jobs, media
 from renderfarm.errors import FarmError
+from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
 
 blueprint = Blueprint("render", __name__, url_prefix="/api/render")
@@ -27,38 +31,85 @@ _JOB_ID = re.compile(r"job_[a-z0-9]{24}")
 def submit() -> Response:
     """Take a render: the key first, then the body, then what it holds, then the credits."""
     account = require_account()
-    if account.available < 1:
-        raise FarmError("CS-ORCR-001")  # no render costs less: do not let them upload in vain
-    if request.headers.get("Idempotency-Key"):
-        # To ignore it would charge twice whoever relies on it.
-        raise FarmError("CS-UORC01-002", "This farm does not honour `Idempotency-Key`; send without it.")
     here = farm()
-    with Uploads(here, account.id) as uploads:
+    with idempotent(here, account.id) as key:
+        if isinstance(key, Settled):
+            return _again(here, account.id, key)
+        if account.available < 1:
+            raise FarmError("CS-ORCR-001")  # no render costs less: do not let them upload in vain
+        return _accepted(_take(here, account.id, key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What one request asks for, and the files it brings."""
+
+    asked: RenderForm
+    picture: Upload
+    video: Upload
+
+    @classmethod
+    def read(cls, uploads: Uploads) -> Self:
+        """Read the request's body."""
         form = read_form(uploads.open_part)
         asked = RenderForm.read(form.fields)
-        spec = asked.spec()
-        picture, video = _sources(asked, form, uploads)
-        media.judge_picture_head(picture.head)
-        media.judge_video_head(video.head)
-        uploads.commit(picture, video)
-        media.judge_picture(here.settings, here.storage, picture.key)
-        judged = media.judge_video(here.settings, here.storage, video.key)
+        return cls(asked, *_sources(asked, form, uploads))
+
+    def fingerprint(self) -> str:
+        """The same for the same order, however it is written down. The files have to be committed."""
+        fields = self.asked.model_dump(mode="json", exclude_defaults=True)
+        return idempotency.fingerprint(
+            fields, {"ref_image": self.picture.sha256, "driving_video": self.video.sha256}
+        )
+
+
+def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
+    """The job of this request, submitted."""
+    with Uploads(here, account_id, hold) as uploads:
+        order = _Order.read(uploads)
+        spec = order.asked.spec()
+        media.judge_picture_head(order.picture.head)
+        media.judge_video_head(order.video.head)
+        uploads.commit(order.picture, order.video)
+        media.judge_picture(here.settings, here.storage, order.picture.key)
+        judged = media.judge_video(here.settings, here.storage, order.video.key)
         new = jobs.NewJob(
             spec=spec,
             plan=plan_for(spec.model),
             video=judged.video,
-            inputs={"picture": picture.key, "video": video.key},
+            inputs={"picture": order.picture.key, "video": order.video.key},
             mode="full_pipeline",
             credits=media.price(judged.video),
             notes=judged.notes,
         )
         uploads.submitting()
         with here.database.begin() as session:
-            job = jobs.submit(session, here.settings, account.id, new)
-    body = Accepted.model_validate(
-        {"job_id": job.id, "status": job.status, "mode": job.mode, "enqueued_at": job.created_at}
-    )
-    return answer(body, 202)
+            job = jobs.submit(session, here.settings, account_id, new)
+            if hold:
+                idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
+        return job
+
+
+def _again(here: Farm, account_id: str, settled: Settled) -> Response:
+    """The answer that the key was settled with, to whoever sends the same once more."""
+    with Uploads(here, account_id, keeps=False) as uploads:
+        order = _Order.read(uploads)
+        uploads.commit(order.picture, order.video)
+        if order.fingerprint() != settled.fingerprint:
+            raise FarmError("CS-UORC01-113")
+    response = _accepted(settled.job)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _accepted(job: Job) -> Response:
+    body = {
+        "job_id": job.id,
+        "status": JobStatus.QUEUED,  # as it was taken, whatever has become of it since
+        "mode": job.mode,
+        "enqueued_at": job.created_at,
+    }
+    return answer(Accepted.model_validate(body), 202)
 
 
 @blueprint.get("/<job_id>")

@@ -1,9 +1,10 @@
 """The sweeper: what time alone brings about. Any number may run; each step is its own transaction.
 
-leases that ran out       the unit goes to another worker, or fails with its code
-deadlines that passed     the job fails, and its credits go back
-workers that went silent  their rows are dropped
-garbage whose time came   the stored files are deleted
+leases that ran out        the unit goes to another worker, or fails with its code
+deadlines that passed      the job fails, and its credits go back
+workers that went silent   their rows are dropped
+idempotency keys grown old they are forgotten
+garbage whose time came    the stored files are deleted
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 
 from sqlalchemy import Select, select
 
-from renderfarm import garbage, jobs, leases
+from renderfarm import garbage, idempotency, jobs, leases
 from renderfarm.db import Database
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -35,8 +36,9 @@ class Sweeper:
         self._storage = storage
 
     def sweep(self) -> int:
-        """One pass over leases, deadlines and workers; how many rows it changed."""
-        return self.take_back_leases() + self.enforce_deadlines() + self.forget_workers()
+        """One pass over all but the garbage; how many rows it changed."""
+        chores = (self.take_back_leases, self.enforce_deadlines, self.forget_workers, self.forget_keys)
+        return sum(chore() for chore in chores)
 
     def take_back_leases(self) -> int:
         """Take back every lease that has run out."""
@@ -87,6 +89,11 @@ class Sweeper:
                     return collected
                 garbage.keep(session, [key])
         return _BATCH
+
+    def forget_keys(self) -> int:
+        """Drop idempotency keys whose time is over; how many went."""
+        with self._database.begin() as session:
+            return idempotency.forget(session, _BATCH)
 
     def _delete(self, key: str) -> None:
         if key.endswith("/"):
