@@ -17,7 +17,7 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import idempotency, jobs, media
+from renderfarm import idempotency, jobs, media, places
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
@@ -194,7 +194,7 @@ def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
         model=Model(job.model),
         checkpoint=job.checkpoint,
         progress_pct=progress.pct,
-        queue_position=jobs.queue_position(session, job),
+        queue_position=places.queue_position(session, job),
         cdn_url=urls.get("output"),
         mask_cdn_url=urls.get("mask"),
         thumbnail_url=urls.get("thumbnail"),

@@ -93,6 +93,8 @@ class EngineError(PipelineError):
 class OutOfMemory(EngineError):
     """The device or the host ran out of memory."""
 
+    code = "CS-UORC01-107"
+
 
 class ToolError(PipelineError):
     """A program the pipeline runs (ffmpeg, ffprobe) failed; carries the end of its stderr."""

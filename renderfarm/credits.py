@@ -6,7 +6,7 @@ transaction. ``mismatches`` says whether the two still agree.
     grant     available + n
     hold      available - n, held + n      a job was submitted
     capture                  held - n      it was finished: spent
-    release   available + n, held - n      it failed or was cancelled
+    release   available + n, held - n      it failed, was cancelled, or was fast only by name
 """
 
 from __future__ import annotations
@@ -33,11 +33,17 @@ def hold(session: Session, account_id: str, job_id: str, amount: int) -> None:
         raise FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
 
 
-def capture(session: Session, job: Job) -> bool:
-    """Spend what the job holds; False, and nothing moved, when its hold has ended before."""
-    if not _settle(session, job, captured=job.credits, returned=0):
+def capture(session: Session, job: Job, amount: int) -> bool:
+    """Spend ``amount`` of what the job holds, and give back the rest.
+
+    False, and nothing moved, when its hold has ended before.
+    """
+    rest = job.credits - amount
+    if not _settle(session, job, captured=amount, returned=rest):
         return False
-    return _move(session, job.account_id, EntryKind.CAPTURE, held=-job.credits, job_id=job.id)
+    if rest:
+        _move(session, job.account_id, EntryKind.RELEASE, available=rest, held=-rest, job_id=job.id)
+    return _move(session, job.account_id, EntryKind.CAPTURE, held=-amount, job_id=job.id)
 
 
 def release(session: Session, job: Job) -> bool:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psycopg
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import jobs, leases
+from renderfarm import jobs, line
+from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.models import Unit, UnitStatus
-from renderfarm.progress import waiting_in_turn
+from renderfarm.pools import NOBODY, live_pools
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage
 from renderfarm.sweep import Sweeper
@@ -34,8 +33,9 @@ TASK = "render.unit"
 SLACK = 2
 #: Names the admission among a server's advisory locks.
 _LOCK = 0x61646D74
-#: Seconds between looks at whether to stop, while nothing is heard.
-_HEARING = 0.25
+
+#: What is seldom amiss is looked at in every so manieth sweep.
+_SELDOM = 10
 
 #: Sends the message for a unit (its id) to a queue; may raise anything.
 Publish = Callable[[str, str], None]
@@ -53,25 +53,18 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
     """Admit what the pools have room for, in fair order; publish them once this is committed."""
     # One dispatcher at a time counts the room, or two would fill it twice.
     session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    pools = leases.pools(session, settings)
-    queues = session.scalars(select(Unit.queue).where(Unit.status == UnitStatus.WAITING).distinct())
-    served = frozenset[str]().union(*(pool.pins for pool in pools.values()))
+    pools = live_pools(session, settings)
+    busy = line.busy_of(session, pools)
     admitted = []
-    for queue in sorted(queues):
-        pool = pools.get(queue, leases.Pool(idle=0, pins=frozenset()))
-        # Without a worker nobody knows yet which versions will come.
-        pins = pool.pins or None
-        room = pool.idle + SLACK - _unclaimed(session, queue, pins)
+    for queue in line.queues(session):
+        pool = pools.get(queue, NOBODY)
+        room = pool.idle + SLACK - line.unclaimed(session, queue, pool)
         if room <= 0:
             continue
-        line = waiting_in_turn(queue, pins, served)
-        ids = session.scalars(
-            select(line.c.id)
-            .where(line.c.turn <= settings.account_running_cap)
-            .order_by(line.c.place)
-            .limit(room)
-        )
-        admitted += [Admitted(unit_id, queue) for unit_id in jobs.admit(session, ids.all())]
+        turns = line.next_turns(session, settings, queue, pool, busy, room)
+        moved = set(jobs.admit(session, [turn.unit_id for turn in turns.units]))
+        line.serve(session, queue, turns, moved)
+        admitted += [Admitted(turn.unit_id, queue) for turn in turns.units if turn.unit_id in moved]
     return admitted
 
 
@@ -108,8 +101,12 @@ class Dispatcher:
         seconds = self._settings.sweep_seconds
         chores = [
             # Garbage has a thread of its own: a slow store must not hold up a lost worker's unit.
-            threading.Thread(target=_repeat, args=(chore, seconds, stop), name=chore.__name__)
-            for chore in (self._sweeper.sweep, self._sweeper.collect_garbage)
+            threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)
+            for chore, every in (
+                (self._sweeper.sweep, seconds),
+                (self._sweeper.collect_garbage, seconds),
+                (self._sweeper.tidy, _SELDOM * seconds),
+            )
         ]
         for thread in chores:
             thread.start()
@@ -140,36 +137,6 @@ class Dispatcher:
             del self._unsent[unit_id]
             sent += 1
         return sent
-
-
-class Bell:
-    """Rings when a transaction announced work, heard on a connection of its own; else the clock does."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Return at the next notice or the stop, or after ``seconds``, with or without PostgreSQL."""
-        try:
-            if self._connection is None:
-                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-                self._connection.execute(f"LISTEN {jobs.CHANNEL}")
-                return  # what was announced before is heard by nobody: look for it
-            deadline = time.monotonic() + seconds
-            while (left := deadline - time.monotonic()) > 0 and not stop.is_set():
-                if any(self._connection.notifies(timeout=min(left, _HEARING), stop_after=1)):
-                    return
-        except psycopg.Error as error:
-            log.warning("not listening, the clock has to do: %s", str(error).strip())
-            self.close()
-            stop.wait(seconds)
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def celery_publisher(settings: Settings) -> Publish:
@@ -212,10 +179,3 @@ def _attempt(action: Callable[[], int]) -> None:
         log.warning("%s has to wait: %s", action.__name__, str(error).splitlines()[0])
     except Exception:
         log.exception("%s failed; it is tried again", action.__name__)
-
-
-def _unclaimed(session: Session, queue: str, pins: frozenset[str] | None) -> int:
-    query = select(func.count()).where(Unit.queue == queue, Unit.status == UnitStatus.ADMITTED)
-    if pins is not None:  # what no live worker can take must not hold up what it can
-        query = query.where(Unit.pins.in_(pins))
-    return session.execute(query).scalar_one()

@@ -43,6 +43,7 @@ _ROWS = (
     PublicError("CS-UORC01-104", 504, "The job took too long.", "Send the job again, or a shorter video; nothing was charged."),
     PublicError("CS-UORC01-105", 409, "The job was cancelled.", "Send it again if it was not meant to be; nothing was charged."),
     PublicError("CS-UORC01-106", 500, "The workers were lost again and again on this job.", "Send the job again later; nothing was charged."),
+    PublicError("CS-UORC01-107", 500, "The job needs more memory than the workers have.", "Send a video with fewer pixels; nothing was charged."),
     PublicError("CS-UORC01-110", 404, "The job was not found.", "Check the `job_id`."),
     PublicError("CS-UORC01-111", 429, "Too many requests.", "Wait as long as `Retry-After` says."),
     PublicError("CS-UORC01-112", 409, "The job has ended.", "It can no longer be cancelled."),

@@ -18,17 +18,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, garbage, stages
+from pipeline.units import BY_SPANS, spans_of
+from renderfarm import credits, garbage, line, stages
+from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.models import FINAL, Artifact, Attempt, Job, JobStatus, Unit, UnitStatus
-from renderfarm.progress import JobProgress, progress, queue_position
+from renderfarm.progress import JobProgress, progress
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 
@@ -37,7 +39,6 @@ __all__ = [
     "NewJob",
     "Outcome",
     "admit",
-    "announce",
     "cancel",
     "fail",
     "fenced",
@@ -46,7 +47,7 @@ __all__ = [
     "list_jobs",
     "lock",
     "progress",
-    "queue_position",
+    "replan",
     "requeue",
     "retry",
     "start",
@@ -54,10 +55,14 @@ __all__ = [
     "time_out",
 ]
 
-#: The channel on which the dispatcher listens.
-CHANNEL = "farm_work"
+#: The mode of a job whose pieces and segments are units of their own.
+FAST = "fast"
+#: What fast mode costs, in prices of the normal one.
+FAST_FACTOR = 2
 #: A unit that has lost this many workers without finishing anything is the reason for it.
 POISONOUS = 2
+#: The code of an attempt for which its worker had not enough memory.
+OUT_OF_MEMORY = "CS-UORC01-107"
 _LONGEST_BACKOFF = 60.0
 _OPEN = (UnitStatus.WAITING, UnitStatus.ADMITTED, UnitStatus.RUNNING)
 
@@ -71,6 +76,7 @@ class Outcome(StrEnum):
     LOST = "lost"  # its worker vanished; queued again
     STALLED = "stalled"  # it made no progress; queued again
     HANDED_OVER = "handed_over"  # its worker had to go; queued again, and not counted
+    REPLANNED = "replanned"  # its versions are gone: the job began anew
     CANCELLED = "cancelled"  # the job ended without it
     STALE = "stale"  # it had ended before: nothing was changed
 
@@ -91,8 +97,11 @@ class NewJob:
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
     """Write the job, its first units and the hold; its uploads are garbage no longer.
 
-    Raises CS-ORCR-001, and the caller's transaction must not be committed then.
+    Raises CS-ORCR-001, and CS-UORC01-001 where a fast job finds no free workers; the caller's
+    transaction must not be committed then.
     """
+    if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
+        raise FarmError("CS-UORC01-001")
     job = Job(
         id=new_id("job"),
         account_id=account_id,
@@ -179,6 +188,8 @@ def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: 
         .returning(Unit)
         .execution_options(populate_existing=True)
     )
+    if started is not None and started.fast and not job.ran_wide:
+        job.ran_wide = _runs_beside(session, started)
     if started is not None and job.status == JobStatus.QUEUED:
         job.status = JobStatus.PROCESSING.value
         _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
@@ -242,11 +253,14 @@ def retry(
 ) -> Outcome:
     """Queue a unit again whose attempt did not succeed, or fail the job when that has no use.
 
-    Failures count since the last newly finished item, so that a long job is not worn out by them.
+    Preferably on another worker, but for the first lack of memory. Failures count since the last newly
+    finished item, so that a long job is not worn out by them.
     """
     unit.failures += 1
     unit.lost += outcome is Outcome.LOST
     unit.error_code, unit.error_message = code, message
+    # A worker without memory for it may have some when what it had loaded is gone; once.
+    unit.avoid = None if code == OUT_OF_MEMORY and unit.failures == 1 else unit.worker
     if retryable and unit.failures < settings.max_attempts and unit.lost < POISONOUS:
         backoff = min(settings.retry_seconds * 2.0 ** (unit.failures - 1), _LONGEST_BACKOFF)
         # The engine was not at fault when its worker vanished: another may start at once.
@@ -266,7 +280,31 @@ def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0
     unit.worker = None
     _set(unit, not_before=after(backoff))
     session.flush()
+    line.join(session, unit.account_id, [(unit.queue, unit.fast)])
     announce(session)
+
+
+def replan(session: Session, job_id: str, plan: Plan) -> bool:
+    """Begin an open job anew by another plan, from its stored inputs and at the same price.
+
+    For a job whose pinned versions no worker has any more: nothing of the one is used in the other, and
+    attempts that still run are late from here on. False when it has ended, or has that plan.
+    """
+    job = lock(session, job_id)
+    if job is None or job.status in FINAL or job.plan == plan.to_json():
+        return False
+    units = select(Unit).where(Unit.job_id == job_id, Unit.status != UnitStatus.CANCELLED).order_by(Unit.id)
+    for unit in session.scalars(units.with_for_update().execution_options(populate_existing=True)):
+        if unit.status == UnitStatus.RUNNING:
+            _end_attempt(session, unit, Outcome.REPLANNED)
+        unit.status = UnitStatus.CANCELLED.value
+        unit.worker = unit.avoid = None
+    session.execute(delete(Artifact).where(Artifact.job_id == job_id))
+    job.plan, job.facts, job.checkpoint = plan.to_json(), {}, None
+    session.flush()
+    _make_units(session, job, stages.following((), ()))
+    announce(session)
+    return True
 
 
 def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -> Job:
@@ -334,39 +372,70 @@ def keep_files(session: Session, claim: Claim, files: Sequence[StoredFile]) -> N
         session.execute(row.on_conflict_do_update(index_elements=["job_id", "name"], set_=newer))
 
 
-def announce(session: Session) -> None:
-    """Wake the dispatcher when this transaction commits."""
-    session.execute(select(func.pg_notify(CHANNEL, "")))
-
-
 def _make_units(session: Session, job: Job, new: Sequence[Stage]) -> None:
-    """One unit for each stage. A stage that is there already stays as it is."""
-    plan, video, model = Plan.from_json(job.plan), VideoInfo.from_json(job.video), Model(job.model)
-    units = []
+    """The units of each stage: one, or one for each span of a fast job. What is there stays as it is.
+
+    A unit that a former plan had left behind is a new one's again; its attempts go on counting.
+    """
+    plan, model = Plan.from_json(job.plan), Model(job.model)
+    units: list[dict[str, Any]] = []
+    fast = job.mode == FAST
     for stage in new:
         queue = stages.queue_of(stage, model)
-        unit = {
-            "id": f"{job.id}:{stage.value}:0",
-            "job_id": job.id,
-            "account_id": job.account_id,
-            "stage": stage.value,
-            "index": 0,
-            "queue": queue,
-            "pins": stages.pins_of(queue, str(plan.engine), plan.perception, plan.version),
-            "status": UnitStatus.WAITING.value,
-            "total": stages.size_of(stage, video),
-            "queued_at": job.created_at,
-        }
-        units.append(unit)
+        for index, total in _parts(job, plan, stage):
+            unit = {
+                "id": f"{job.id}:{stage.value}:{index}",
+                "job_id": job.id,
+                "account_id": job.account_id,
+                "stage": stage.value,
+                "index": index,
+                "queue": queue,
+                "fast": fast,
+                "pins": stages.pins_by(plan, queue),
+                "status": UnitStatus.WAITING.value,
+                "total": total,
+                "queued_at": job.created_at,
+            }
+            units.append(unit)
     if units:
         row = insert(Unit).values(units)
-        session.execute(row.on_conflict_do_nothing(index_elements=["job_id", "stage", "index"]))
+        renewed: dict[str, Any] = {name: row.excluded[name] for name in ("pins", "status", "total")}
+        renewed |= {"done": 0, "failures": 0, "lost": 0, "not_before": func.now(), "finished_at": None}
+        session.execute(
+            row.on_conflict_do_update(
+                index_elements=["job_id", "stage", "index"],
+                set_=renewed,
+                where=Unit.status == UnitStatus.CANCELLED,
+            )
+        )
+        line.join(session, job.account_id, {(unit["queue"], fast) for unit in units})
+
+
+def _parts(job: Job, plan: Plan, stage: Stage) -> list[tuple[int, int]]:
+    """The index and the size of each unit of a stage."""
+    video = VideoInfo.from_json(job.video)
+    if job.mode == FAST and stage in BY_SPANS:
+        spans = spans_of(stage, plan, video, job.facts.get("cuts", ()))
+        return [(span.index, len(span)) for span in spans]
+    return [(0, stages.size_of(stage, video))]
+
+
+def _runs_beside(session: Session, unit: Unit) -> bool:
+    """Whether another unit of the same stage of its job runs just now."""
+    others = select(Unit.id).where(
+        Unit.job_id == unit.job_id,
+        Unit.stage == unit.stage,
+        Unit.status == UnitStatus.RUNNING,
+        Unit.id != unit.id,
+    )
+    return session.scalar(others.limit(1)) is not None
 
 
 def _stages(session: Session, job: Job) -> tuple[set[Stage], set[Stage]]:
     """The job's stages whose units are all done, and those that have units at all."""
     all_done = func.bool_and(Unit.status == UnitStatus.DONE)
-    rows = session.execute(select(Unit.stage, all_done).where(Unit.job_id == job.id).group_by(Unit.stage))
+    units = (Unit.job_id == job.id) & (Unit.status != UnitStatus.CANCELLED)
+    rows = session.execute(select(Unit.stage, all_done).where(units).group_by(Unit.stage))
     made = {Stage(stage): bool(done) for stage, done in rows}
     return {stage for stage, done in made.items() if done}, set(made)
 
@@ -398,9 +467,16 @@ def _end(
     session.flush()
     left = [] if status is JobStatus.COMPLETE else job.inputs.values()
     garbage.throw(session, settings, [f"work/{job.id}/", *left])
-    settle = credits.capture if status is JobStatus.COMPLETE else credits.release
-    settle(session, job)
+    if status is JobStatus.COMPLETE:
+        credits.capture(session, job, _charge(job))
+    else:
+        credits.release(session, job)
     announce(session)
+
+
+def _charge(job: Job) -> int:
+    """What a finished job costs of what it holds: no more than the normal price where it was not fast."""
+    return job.credits if job.mode != FAST or job.ran_wide else job.credits // FAST_FACTOR
 
 
 def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:

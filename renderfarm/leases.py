@@ -10,12 +10,9 @@ take_back   ends a lease that ran out: the worker is lost, or its work hangs
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, delete, func, literal_column, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Plan, RenderSpec, Stage, VideoInfo
@@ -24,29 +21,31 @@ from renderfarm import garbage, jobs
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import after
 from renderfarm.jobs import Outcome
-from renderfarm.models import FINAL, Artifact, Job, Unit, UnitStatus, Worker
+from renderfarm.models import FINAL, Artifact, Job, Unit, UnitStatus
+from renderfarm.pools import idle_workers
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 
 __all__ = [
+    "BetterElsewhere",
     "Claim",
-    "Pool",
     "WorkerIdentity",
     "add_item",
     "claim",
     "expired",
-    "forget_dead_workers",
-    "forget_worker",
     "hand_over",
     "heartbeat",
-    "pools",
     "promise",
-    "report_worker",
     "take_back",
 ]
 
-#: A worker's row is forgotten after this many leases without a report.
-_FORGOTTEN_AFTER = 10
+
+#: For so long a unit that failed on a worker is left to others.
+_AVOIDED_SECONDS = 10.0
+
+
+class BetterElsewhere(Exception):
+    """The unit failed on this worker, and another one is free."""
 
 
 def claim(session: Session, settings: Settings, unit_id: str, worker: WorkerIdentity) -> Claim | None:
@@ -54,10 +53,18 @@ def claim(session: Session, settings: Settings, unit_id: str, worker: WorkerIden
 
     A unit of another queue, or pinned to versions the worker does not have, stays as it is for the
     right one. So does one that is running or done: messages come twice, and late.
+    Raises ``BetterElsewhere`` for a unit that failed here just now while another worker is free for it.
     """
-    wanted = session.execute(select(Unit.job_id, Unit.queue, Unit.pins).where(Unit.id == unit_id)).first()
+    lately = Unit.not_before > after(-_AVOIDED_SECONDS)
+    wanted = session.execute(
+        select(Unit.job_id, Unit.queue, Unit.pins, (Unit.avoid == worker.name) & lately).where(
+            Unit.id == unit_id, Unit.status == UnitStatus.ADMITTED
+        )
+    ).first()
     if wanted is None or wanted.queue != worker.queue or wanted.pins not in worker.pins():
         return None
+    if wanted[3] and any(wanted.pins in idle.pins() for idle in idle_workers(session, settings, worker)):
+        raise BetterElsewhere
     job = jobs.lock(session, wanted.job_id)
     if job is None or job.status in FINAL:
         return None
@@ -149,60 +156,6 @@ def expired() -> ColumnElement[bool]:
     return Unit.lease_until < func.now()
 
 
-def report_worker(session: Session, worker: WorkerIdentity, unit_id: str | None) -> None:
-    """The worker is alive, and works on this unit or on none."""
-    row = insert(Worker).values(
-        name=worker.name, queue=worker.queue, versions=dict(worker.versions), unit_id=unit_id
-    )
-    seen = {name: row.excluded[name] for name in ("queue", "versions", "unit_id")}
-    is_new = session.scalar(
-        row.on_conflict_do_update(
-            index_elements=[Worker.name], set_={**seen, "seen_at": func.now()}
-        ).returning(literal_column("xmax = 0"))
-    )
-    if is_new:
-        jobs.announce(session)  # there is room for one more
-
-
-def forget_worker(session: Session, name: str) -> None:
-    """The worker has gone for good."""
-    session.execute(delete(Worker).where(Worker.name == name))
-
-
-def forget_dead_workers(session: Session, settings: Settings) -> list[str]:
-    """Drop the rows of workers that stopped reporting without a word; their names."""
-    long_ago = after(-_FORGOTTEN_AFTER * settings.lease_seconds)
-    dead = session.scalars(delete(Worker).where(Worker.seen_at < long_ago).returning(Worker.name))
-    return list(dead)
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The live workers of one queue."""
-
-    #: Workers that reported within a lease and run no unit.
-    idle: int
-    #: The pins that at least one of its live workers can serve.
-    pins: frozenset[str]
-
-
-def pools(session: Session, settings: Settings) -> dict[str, Pool]:
-    """The pool of each queue that has a live worker."""
-    running = select(Unit.worker).where(Unit.status == UnitStatus.RUNNING)
-    query = select(Worker, Worker.name.in_(running)).where(Worker.seen_at > after(-settings.lease_seconds))
-    live: dict[str, list[tuple[frozenset[str], bool]]] = defaultdict(list)
-    for worker, busy in session.execute(query):
-        identity = WorkerIdentity(worker.name, worker.queue, worker.versions)
-        live[worker.queue].append((identity.pins(), bool(busy)))
-    return {
-        queue: Pool(
-            idle=sum(not busy for _, busy in workers),
-            pins=frozenset().union(*(pins for pins, _ in workers)),
-        )
-        for queue, workers in live.items()
-    }
-
-
 def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
     stage, spec = Stage(unit.stage), RenderSpec.from_json(job.spec)
     plan, video = Plan.from_json(job.plan), VideoInfo.from_json(job.video)
@@ -211,7 +164,10 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         for row in session.scalars(select(Artifact).where(Artifact.job_id == job.id))
     }
     cuts = tuple(job.facts.get("cuts", ()))
-    spans = missing_spans(stage, spec, spans_of(stage, plan, video, cuts), artifacts.keys())
+    spans = spans_of(stage, plan, video, cuts)
+    if unit.fast and stage in BY_SPANS:  # each of them is a unit
+        spans = tuple(span for span in spans if span.index == unit.index)
+    spans = missing_spans(stage, spec, spans, artifacts.keys())
     return Claim(
         unit_id=unit.id,
         job_id=job.id,

@@ -1,7 +1,8 @@
 """The rows: what the farm remembers. PostgreSQL is the truth; all times are the database's own.
 
 Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
-``leases.py`` alone grants and prolongs a lease, ``accounts.py`` alone makes accounts and keys.
+``leases.py`` alone grants and prolongs a lease, ``line.py`` alone says who is next, ``accounts.py``
+alone makes accounts and keys.
 """
 
 from __future__ import annotations
@@ -156,6 +157,8 @@ class Job(Base):
     notes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     checkpoint: Mapped[str | None]  # ref_done | dri_done | bg_done | render_done
     credits: Mapped[int]  # held at submission
+    #: Whether two units of one of its stages ever ran at once: what fast mode is paid for.
+    ran_wide: Mapped[bool] = mapped_column(server_default=text("false"))
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -181,7 +184,9 @@ class Unit(Base):
         Index(
             "units_waiting",
             "queue",
+            "fast",
             "account_id",
+            "pins",
             "queued_at",
             "id",
             postgresql_where=text("status = 'waiting'"),
@@ -196,6 +201,8 @@ class Unit(Base):
     stage: Mapped[str]
     index: Mapped[int] = mapped_column(server_default=text("0"))
     queue: Mapped[str]  # v3 | v4 | cpu
+    #: Whether it is one of many of a fast job.
+    fast: Mapped[bool] = mapped_column(server_default=text("false"))
     #: The versions a worker must advertise to claim it (``stages.pins_of``).
     pins: Mapped[str]
     status: Mapped[str]
@@ -206,6 +213,8 @@ class Unit(Base):
     #: Workers that vanished with it since the last newly finished item.
     lost: Mapped[int] = mapped_column(server_default=text("0"))
     worker: Mapped[str | None]
+    #: The worker on which it failed last: another one is preferred.
+    avoid: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     #: Frames (or steps) of this unit that are done, as users see it: a retry does not take it back.
     done: Mapped[int] = mapped_column(server_default=text("0"))
@@ -226,6 +235,25 @@ class Unit(Base):
     published_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class Line(Base):
+    """An account that may have units waiting in a queue: its place among those who take turns there.
+
+    Written whenever a unit begins to wait, and dropped when the dispatcher finds none, so that the next
+    unit is found without looking at all that wait. Fast jobs stand in a line of their own.
+    """
+
+    __tablename__ = "lines"
+    __table_args__ = (Index("lines_in_turn", "queue", "fast", "served_at", "account_id"),)
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    fast: Mapped[bool] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    #: When a unit of the account was last admitted, or the account joined the line: the oldest goes first.
+    served_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    #: When a unit last began to wait.
+    joined_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Attempt(Base):

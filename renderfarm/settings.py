@@ -64,8 +64,12 @@ class Settings:
     max_attempts: int = 4
     queue_deadline_seconds: float = 6 * 3600.0
     run_deadline_seconds: float = 6 * 3600.0
-    #: Units of one account that may run at once.
+    #: Units of one account's normal jobs that may run at once.
     account_running_cap: int = 4
+    #: The share of a pool that units of fast jobs may have while others wait.
+    fast_share: float = 0.5
+    #: How long a unit waits for a worker of its versions before its job is planned anew for those there are.
+    replan_seconds: float = 120.0
     #: How long a file that nothing claims is kept.
     garbage_seconds: float = 3600.0
     #: How long an answer is given again under its ``Idempotency-Key``; 24 hours are promised.

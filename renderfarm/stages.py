@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from pipeline.spec import NEEDS, Model, Stage, VideoInfo
+from pipeline.spec import NEEDS, Model, Plan, Stage, VideoInfo
 
 #: The pool of each model. Whatever needs no model goes to ``cpu``.
 QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
@@ -45,6 +45,11 @@ def pins_of(queue: str, engine: str, perception: str, plan: str) -> str:
     """The versions a unit of the queue is pinned to, in one word; stitching knows no model."""
     cut = f"plan/{plan}"
     return cut if queue == CPU else f"{engine} perception/{perception} {cut}"
+
+
+def pins_by(plan: Plan, queue: str) -> str:
+    """The versions that a plan pins a unit of the queue to."""
+    return pins_of(queue, str(plan.engine), plan.perception, plan.version)
 
 
 def size_of(stage: Stage, video: VideoInfo) -> int:

@@ -3,6 +3,7 @@
 leases that ran out        the unit goes to another worker, or fails with its code
 deadlines that passed      the job fails, and its credits go back
 workers that went silent   their rows are dropped
+versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
 garbage whose time came    the stored files are deleted
 """
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
-from renderfarm import garbage, idempotency, jobs, leases
-from renderfarm.db import Database
+from pipeline.spec import Model, plan_for
+from renderfarm import garbage, idempotency, jobs, leases, line, pools, stages
+from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, StorageError
@@ -66,10 +68,59 @@ class Sweeper:
     def forget_workers(self) -> int:
         """Drop the rows of workers that have been silent for long."""
         with self._database.begin() as session:
-            names = leases.forget_dead_workers(session, self._settings)
+            names = pools.forget_dead_workers(session, self._settings)
         for name in names:
             log.warning("worker %s went silent", name)
         return len(names)
+
+    def tidy(self) -> int:
+        """One pass over what is seldom amiss: lines without a row, jobs without a worker."""
+        with self._database.begin() as session:
+            mended = line.mend(session)
+        if mended:
+            log.warning("%d accounts had units waiting and no place in the line", mended)
+        return mended + self.replan_stranded()
+
+    def replan_stranded(self) -> int:
+        """Plan those jobs anew of which a unit waits for versions that no live worker of its pool has.
+
+        For ``replan_seconds`` such a worker may still come back. Where the pools cannot do what would
+        be planned here either, a job is left as it is: a newer dispatcher knows better.
+        """
+        since = after(-self._settings.replan_seconds)
+        with self._database.begin() as session:
+            there = pools.live_pools(session, self._settings)
+            stranded = [
+                job
+                for queue, pool in there.items()
+                for job in session.execute(
+                    select(Job.id, Job.model)
+                    .distinct()
+                    .join(Unit, Unit.job_id == Job.id)
+                    .where(
+                        Unit.queue == queue,
+                        Unit.status.in_([UnitStatus.WAITING, UnitStatus.ADMITTED]),
+                        Unit.pins.not_in(sorted(pool.pins)),
+                        func.greatest(Unit.created_at, Unit.not_before) < since,
+                    )
+                    .limit(_BATCH)
+                )
+            ]
+        replanned = 0
+        for job_id, model in stranded:
+            plan = plan_for(Model(model))
+            if not all(
+                queue in there and stages.pins_by(plan, queue) in there[queue].pins
+                for queue in (stages.QUEUES[Model(model)], stages.CPU)
+            ):
+                log.warning("%s waits for versions that no worker has, nor ours", job_id)
+                continue
+            with self._database.begin() as session:
+                changed = jobs.replan(session, job_id, plan)
+            if changed:
+                log.warning("%s was planned anew: no worker has its versions any more", job_id)
+                replanned += 1
+        return replanned
 
     def collect_garbage(self) -> int:
         """Delete stored files whose time has come; how many keys went.

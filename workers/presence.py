@@ -13,7 +13,7 @@ from contextlib import suppress
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from renderfarm import leases
+from renderfarm import pools
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -79,7 +79,7 @@ class Presence:
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         with suppress(SQLAlchemyError), self._database.begin() as session:
-            leases.forget_worker(session, self._worker.name)
+            pools.forget_worker(session, self._worker.name)
         self._database.close()
         self._ear.close()
 
@@ -88,7 +88,7 @@ class Presence:
         while True:
             try:
                 with self._database.begin() as session:
-                    leases.report_worker(session, self._worker, self._board.unit_id)
+                    pools.report_worker(session, self._worker, self._board.unit_id)
                 complained = False
             except SQLAlchemyError as error:
                 if not complained:

@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # failed for good
     STALE = "stale"  # cancelled or taken back while it ran
     HANDED_OVER = "handed_over"  # given back unfinished, through no fault of its own
+    ELSEWHERE = "elsewhere"  # it failed here just now, and another worker is free: the message goes back
     UNCLAIMED = "unclaimed"  # the database was away: the message will come again
 
 
@@ -57,6 +58,8 @@ class Runner:
         except SQLAlchemyError as error:
             log.warning("%s was not claimed: %s", unit_id, str(error).partition("\n")[0])
             outcome = Outcome.UNCLAIMED
+        except leases.BetterElsewhere:
+            outcome = Outcome.ELSEWHERE
         else:
             outcome = self._attempt(claim, claimed_at) if claim else Outcome.DUPLICATE
         if outcome is Outcome.DUPLICATE:

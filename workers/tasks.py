@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from celery import Celery
-from celery.exceptions import Retry
+from celery.exceptions import Reject, Retry
 
 from renderfarm.dispatch import TASK
 from workers.runner import Outcome, Runner
+
+#: How long a worker stands aside for those that have not failed on a unit.
+_ASIDE_SECONDS = 0.1
 
 
 class UnitFailed(Exception):
@@ -26,4 +30,8 @@ def register(app: Celery, runner: Callable[[], Runner]) -> None:
         if outcome in {Outcome.RETRY, Outcome.HANDED_OVER}:
             # RETRY without publishing: the rows, not the broker, bring the unit back.
             raise Retry(outcome.value)
+        if outcome is Outcome.ELSEWHERE:
+            # Back to the head of its queue, where the others listen already; we come a little later.
+            time.sleep(_ASIDE_SECONDS)
+            raise Reject(outcome.value, requeue=True)
         return outcome.value

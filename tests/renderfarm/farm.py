@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text, update
 
 from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
-from renderfarm import accounts, credits, dispatch, jobs, leases
+from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.jobs import Outcome
@@ -115,12 +115,12 @@ class Farm:
 
     def position(self, job_id: str) -> int | None:
         with self.database.begin() as session:
-            return jobs.queue_position(session, session.get_one(Job, job_id))
+            return places.queue_position(session, session.get_one(Job, job_id))
 
     def report(self, *workers: WorkerIdentity) -> None:
         with self.database.begin() as session:
             for one in workers:
-                leases.report_worker(session, one, None)
+                pools.report_worker(session, one, None)
 
     def admit(self) -> list[str]:
         with self.database.begin() as session:

@@ -30,8 +30,8 @@ def test_a_hold_is_settled_once_whatever_comes_after(farm: Farm) -> None:
     account = farm.account(credit=50)
     job = farm.job(farm.submit(account, price=20))
     with farm.database.begin() as session:
-        assert credits.capture(session, job)
-        assert not credits.capture(session, job)
+        assert credits.capture(session, job, job.credits)
+        assert not credits.capture(session, job, job.credits)
         assert not credits.release(session, job)
     assert farm.money(account) == (30, 0)
     with farm.database.begin() as session:
@@ -45,7 +45,7 @@ def test_a_released_hold_comes_back_whole(farm: Farm) -> None:
     job = farm.job(farm.submit(account, price=20))
     with farm.database.begin() as session:
         assert credits.release(session, job)
-        assert not credits.capture(session, job)
+        assert not credits.capture(session, job, job.credits)
     assert farm.money(account) == (50, 0)
     assert farm.mismatches() == 0
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.spec import Background, Model, Stage
-from renderfarm import leases
+from renderfarm import leases, pools
 from renderfarm.claims import WorkerIdentity
 from renderfarm.jobs import Outcome
 from renderfarm.models import Unit, Worker
+from renderfarm.pools import live_pools
 from tests.renderfarm.farm import ENGINES, VERSIONS, VIDEO, Farm, pins, worker
 
 
@@ -172,13 +173,13 @@ def test_handing_over_is_not_counted(farm: Farm, job: str) -> None:
 
 def test_the_row_of_a_worker_says_where_it_is(farm: Farm, job: str) -> None:
     with farm.database.begin() as session:
-        leases.report_worker(session, worker("w1"), None)
-        leases.report_worker(session, worker("w1"), f"{job}:analyse:0")
-        leases.report_worker(session, worker("w2", "v3"), None)
+        pools.report_worker(session, worker("w1"), None)
+        pools.report_worker(session, worker("w1"), f"{job}:analyse:0")
+        pools.report_worker(session, worker("w2", "v3"), None)
     with farm.database.begin() as session:
         assert session.get_one(Worker, "w1").unit_id == f"{job}:analyse:0"
-        leases.forget_worker(session, "w1")
-        leases.forget_worker(session, "w1")
+        pools.forget_worker(session, "w1")
+        pools.forget_worker(session, "w1")
     with farm.database.begin() as session:
         assert session.get(Worker, "w1") is None
         assert session.get(Worker, "w2") is not None
@@ -188,17 +189,17 @@ def test_a_pool_counts_the_live_workers_that_hold_nothing(farm: Farm, job: str) 
     farm.report(worker("busy"), worker("idle"), worker("old", engines=["puppet_v4/old"]), worker("w3", "v3"))
     farm.take(f"{job}:analyse:0", worker("busy"))
     with farm.database.begin() as session:
-        pools = leases.pools(session, farm.settings)
-    assert pools["v4"].idle == 2
-    assert pools["v4"].pins == {pins("puppet_v4/old"), pins(ENGINES["v4"])}
-    assert pools["v3"].idle == 1
-    assert "cpu" not in pools
+        there = live_pools(session, farm.settings)
+    assert there["v4"].idle == 2
+    assert there["v4"].pins == {pins("puppet_v4/old"), pins(ENGINES["v4"])}
+    assert there["v3"].idle == 1
+    assert "cpu" not in there
     with farm.database.begin() as session:
         for row in session.query(Worker).where(Worker.queue == "v4"):
             row.seen_at = row.seen_at.replace(year=row.seen_at.year - 1)
     with farm.database.begin() as session:
-        assert set(leases.pools(session, farm.settings)) == {"v3"}
-        assert set(leases.forget_dead_workers(session, farm.settings)) == {"busy", "idle", "old"}
+        assert set(live_pools(session, farm.settings)) == {"v3"}
+        assert set(pools.forget_dead_workers(session, farm.settings)) == {"busy", "idle", "old"}
 
 
 def test_another_models_unit_has_another_queue(farm: Farm) -> None:

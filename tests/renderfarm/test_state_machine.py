@@ -23,7 +23,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from pipeline.spec import NEEDS, Stage
-from renderfarm import credits, jobs
+from renderfarm import credits, jobs, places
 from renderfarm.claims import Claim
 from renderfarm.errors import FarmError
 from renderfarm.models import FINAL, Account, Base, Job, JobStatus, Settlement, Unit, UnitStatus
@@ -196,8 +196,8 @@ class FarmMachine(RuleBasedStateMachine):
             assert (account.available, account.held) == (_GRANTED - spent - held, held)
 
     def queue_positions_are_a_line(self, session: Session, jobs_now: Sequence[Job]) -> None:
-        places = [jobs.queue_position(session, job) for job in jobs_now]
-        line = sorted(place for place in places if place is not None)
+        standing = [places.queue_position(session, job) for job in jobs_now]
+        line = sorted(place for place in standing if place is not None)
         assert line == list(range(1, 1 + sum(job.status == JobStatus.QUEUED for job in jobs_now)))
 
     def stages_come_after_what_they_need(self, units: dict[Stage, str]) -> None:
