@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import psycopg
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -29,7 +30,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(FarmError, _refused)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.register_error_handler(ParseException, _broken_off)
-    for away in (StorageError, OperationalError, InterfaceError, PoolTimeout):
+    for away in (StorageError, OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError):
         app.register_error_handler(away, _away)
     app.register_error_handler(Exception, _failed)
 

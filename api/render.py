@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from api.auth import require_account
 from api.context import Farm, answer, farm
@@ -17,10 +16,11 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import idempotency, jobs, media, places
+from renderfarm import idempotency, jobs, media, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
+from renderfarm.views import JobView
 
 blueprint = Blueprint("render", __name__, url_prefix="/api/render")
 
@@ -115,11 +115,8 @@ def _accepted(job: Job) -> Response:
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> Response:
     """A job, to whoever knows its id."""
-    with farm().database.begin() as session:
-        job = jobs.get(session, job_id) if _JOB_ID.fullmatch(job_id) else None
-        if job is None:
-            raise FarmError("CS-UORC01-110")
-        return answer(_describe(farm(), session, job))
+    here = farm()
+    return answer(_described(here, _seen(here, job_id)))
 
 
 @blueprint.get("")
@@ -133,10 +130,10 @@ def page() -> Response:
     if status and status not in set(JobStatus):
         raise FarmError("CS-UORC01-002", f"`status` is none of {', '.join(JobStatus)}.")
     with farm().database.begin() as session:
-        found = jobs.list_jobs(session, account.id, status, cursor, limit + 1)
-        described = [_describe(farm(), session, job) for job in found[:limit]]
-    following = described[-1].job_id if len(found) > limit else None
-    return answer(JobPage(jobs=described, next_cursor=following))
+        ids = [job.id for job in jobs.list_jobs(session, account.id, status, cursor, limit + 1)]
+    following = ids[limit - 1] if len(ids) > limit else None
+    seen = views.view_all(farm().database, ids[:limit])
+    return answer(JobPage(jobs=[_described(farm(), job) for job in seen], next_cursor=following))
 
 
 @blueprint.delete("/<job_id>")
@@ -146,10 +143,8 @@ def cancel(job_id: str) -> Response:
     if not _JOB_ID.fullmatch(job_id):
         raise FarmError("CS-UORC01-110")
     with farm().database.begin() as session:
-        job = jobs.cancel(session, account.id, job_id, farm().settings)
-        session.flush()
-        session.refresh(job)
-        return answer(_describe(farm(), session, job))
+        jobs.cancel(session, account.id, job_id, farm().settings)
+    return answer(_described(farm(), _seen(farm(), job_id)))
 
 
 def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, Upload]:
@@ -183,9 +178,17 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, U
     return picture, video
 
 
-def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
+def _seen(here: Farm, job_id: str) -> JobView:
+    """The job of that id; CS-UORC01-110 where there is none."""
+    job = views.view(here.database, job_id) if _JOB_ID.fullmatch(job_id) else None
+    if job is None:
+        raise FarmError("CS-UORC01-110")
+    return job
+
+
+def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
-    progress = jobs.progress(session, job)
+    progress = job.progress
     urls = {name: here.storage.url(key) for name, key in job.outputs.items()}
     return JobAnswer(
         job_id=job.id,
@@ -194,7 +197,7 @@ def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
         model=Model(job.model),
         checkpoint=job.checkpoint,
         progress_pct=progress.pct,
-        queue_position=places.queue_position(session, job),
+        queue_position=_place(here, job),
         cdn_url=urls.get("output"),
         mask_cdn_url=urls.get("mask"),
         thumbnail_url=urls.get("thumbnail"),
@@ -215,3 +218,10 @@ def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
         started_at=job.started_at,
         completed_at=job.completed_at,
     )
+
+
+def _place(here: Farm, job: JobView) -> int | None:
+    if job.status != JobStatus.QUEUED:
+        return None
+    with here.database.begin() as session:  # which connects only where the line has to be looked at again
+        return here.places.of(session, job.id, job.model, job.mode)
