@@ -42,12 +42,10 @@ from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.models import FINAL, Artifact, Attempt, Job, JobStatus, Unit, UnitStatus
-from renderfarm.progress import JobProgress, progress
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 
 __all__ = [
-    "JobProgress",
     "NewJob",
     "Outcome",
     "admit",
@@ -59,7 +57,6 @@ __all__ = [
     "late",
     "list_jobs",
     "lock",
-    "progress",
     "replan",
     "requeue",
     "retry",

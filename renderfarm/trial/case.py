@@ -29,7 +29,7 @@ _BUGS = ("a bug, or a machine in trouble", "failed; it is tried again", "raised 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A kind of fault. ``act`` submits jobs and does the harm; what is asked afterwards is the same for all."""
+    """A kind of fault. ``act`` submits jobs and does the harm; what is asked afterwards never differs."""
 
     name: str
     act: Callable[[Case], None]
