@@ -64,6 +64,14 @@ def _join(request: Request, report: Report) -> Done:
     return join(request, report)
 
 
+def _sample(request: Request, report: Report) -> Done:
+    from pipeline.plate import gather
+    from pipeline.threads import fix_threads
+
+    fix_threads()
+    return gather(request, report)
+
+
 def _plate(request: Request, report: Report) -> Done:
     from pipeline.plate import make_plate
     from pipeline.threads import fix_threads
@@ -114,6 +122,7 @@ _STAGES = {
     Stage.REFERENCE: _reference,
     Stage.ANALYSE: _analyse,
     Stage.JOIN: _join,
+    Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
     Stage.STITCH: _stitch,
