@@ -64,13 +64,14 @@ class Farm:
         background: Background = Background.ORIGINAL,
         price: int = 20,
         video: VideoInfo = VIDEO,
+        mode: str = "full_pipeline",
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
             plan=replace(plan_for(model), piece_frames=300, segment_frames=240),
             video=video,
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
-            mode="full_pipeline",
+            mode=mode,
             credits=price,
         )
         with self.database.begin() as session:
@@ -130,7 +131,8 @@ class Farm:
     def claim(self, unit_id: str, by: WorkerIdentity | None = None) -> Claim | None:
         queue = self.unit(unit_id).queue
         with self.database.begin() as session:
-            return leases.claim(session, self.settings, unit_id, by or worker(f"worker-{queue}", queue))
+            by = by or worker(f"another-{next(self._names)}", queue)
+            return leases.claim(session, self.settings, unit_id, by)
 
     def take(self, unit_id: str, by: WorkerIdentity | None = None) -> Claim:
         """Admit until the unit can be claimed, and claim it."""
@@ -171,8 +173,17 @@ class Farm:
             return leases.take_back(session, self.settings, unit_id)
 
     def do(self, job_id: str, stage: Stage) -> None:
-        """Claim the stage's unit and finish it at once."""
-        claim = self.take(f"{job_id}:{stage.value}:0")
+        """Claim each of the stage's units and finish it at once."""
+        with self.database.begin() as session:
+            units = select(Unit.id).where(Unit.job_id == job_id, Unit.stage == stage.value)
+            ids = session.scalars(units.order_by(Unit.index)).all()
+        assert ids, f"{stage} is not there"
+        for unit_id in ids:
+            self.carry_out(self.take(unit_id))
+
+    def carry_out(self, claim: Claim) -> None:
+        """Finish the claim's unit with all that its stage promises."""
+        stage = claim.stage
         for span in claim.spans:
             assert self.add_item(claim, *items_of(stage, claim.spec, span))
         files = {"reference": ["character"], "join": ["tracks"], "plate": ["plate"]}

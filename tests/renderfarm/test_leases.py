@@ -21,14 +21,14 @@ def job(farm: Farm) -> str:
 
 
 def test_a_claim_carries_all_that_the_work_needs(farm: Farm, job: str) -> None:
-    claim = farm.take(f"{job}:analyse:0")
+    claim = farm.take(f"{job}:analyse:0", worker("w1"))
     assert (claim.stage, claim.attempt, claim.job_id) == (Stage.ANALYSE, 1, job)
     assert claim.video == VIDEO
     assert claim.inputs == {"picture": "in/a/picture", "video": "in/a/video"}
     assert claim.spans == claim.plan.pieces(600)
     assert (claim.total, claim.finished) == (600, 0)
     assert claim.folder == f"work/{job}/analyse-0/1/"
-    assert (farm.job(job).status, farm.unit(claim.unit_id).worker) == ("processing", "worker-v4")
+    assert (farm.job(job).status, farm.unit(claim.unit_id).worker) == ("processing", "w1")
 
 
 @pytest.mark.parametrize(

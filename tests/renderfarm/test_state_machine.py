@@ -6,8 +6,10 @@ keeps beside it the little that a user could reckon: what was granted, and which
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import (
@@ -22,11 +24,12 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from pipeline.spec import NEEDS, Stage
+from pipeline.spec import NEEDS, Plan, Stage
 from pipeline.units import items_of
-from renderfarm import credits, jobs, places
+from renderfarm import credits, jobs, line, places
 from renderfarm.claims import Claim
 from renderfarm.errors import FarmError
+from renderfarm.jobs import FAST
 from renderfarm.models import FINAL, Account, Base, Job, JobStatus, Settlement, Unit, UnitStatus
 from tests.renderfarm.farm import ENGINES, Farm, worker
 
@@ -57,19 +60,26 @@ class FarmMachine(RuleBasedStateMachine):
         self.ended: dict[str, str] = {}
         self.shown: dict[str, int] = {}
 
-    @rule(account=strategies.integers(0, 1), price=strategies.sampled_from([5, 20]))
-    def submit(self, account: int, price: int) -> None:
+    @rule(
+        account=strategies.integers(0, 1),
+        price=strategies.sampled_from([4, 20]),
+        mode=strategies.sampled_from(["full_pipeline", FAST]),
+    )
+    def submit(self, account: int, price: int, mode: str) -> None:
         available, _ = self.farm.money(self.accounts[account])
         try:
-            self.farm.submit(self.accounts[account], price=price)
+            self.farm.submit(self.accounts[account], price=price, mode=mode)
             assert available >= price
         except FarmError as error:
-            assert (error.code, available < price) == ("CS-ORCR-001", True)
+            if error.code == "CS-UORC01-001":
+                assert mode == FAST
+            else:
+                assert (error.code, available < price) == ("CS-ORCR-001", True)
 
     @rule(account=strategies.integers(0, 1))
     def render_undisturbed(self, account: int) -> None:
-        if self.farm.money(self.accounts[account])[0] >= 5:
-            job_id = self.farm.submit(self.accounts[account], price=5)
+        if self.farm.money(self.accounts[account])[0] >= 4:
+            job_id = self.farm.submit(self.accounts[account], price=4)
             self.farm.do_all(job_id)
             assert self.farm.job(job_id).status == JobStatus.COMPLETE
 
@@ -152,6 +162,21 @@ class FarmMachine(RuleBasedStateMachine):
             except FarmError as error:
                 assert (error.code, status in FINAL) == ("CS-UORC01-112", True)
 
+    @rule(place=strategies.integers(0, 9))
+    def plan_anew(self, place: int) -> None:
+        """The versions of a job are gone. Its pins stay here, so that the same workers take it."""
+        with self.farm.database.begin() as session:
+            found = session.scalars(select(Job).order_by(Job.created_at)).all()
+        if found:
+            job = found[place % len(found)]
+            plan = Plan.from_json(job.plan)
+            with self.farm.database.begin() as session:
+                changed = jobs.replan(session, job.id, replace(plan, warmup_frames=plan.warmup_frames + 1))
+            assert changed == (job.status not in FINAL)
+            if changed:
+                self.shown[job.id] = 0
+                assert self.farm.artifacts(job.id) == set()
+
     @rule()
     def let_the_backoff_pass(self) -> None:
         with self.farm.database.begin() as session:
@@ -174,9 +199,10 @@ class FarmMachine(RuleBasedStateMachine):
     def every_promise_holds(self) -> None:
         with self.farm.database.begin() as session:
             jobs_now = session.scalars(select(Job).order_by(Job.id)).all()
-            units: dict[str, dict[Stage, str]] = {job.id: {} for job in jobs_now}
+            units: dict[str, dict[Stage, set[str]]] = {job.id: defaultdict(set) for job in jobs_now}
             for job_id, stage, status in session.execute(select(Unit.job_id, Unit.stage, Unit.status)):
-                units[job_id][Stage(stage)] = status
+                units[job_id][Stage(stage)].add(status)
+            assert line.mend(session) == 0, "whoever waits has a place in the line"
             assert credits.mismatches(session) == 0
             self.no_credit_is_lost_or_made(session, jobs_now)
             self.queue_positions_are_a_line(session, jobs_now)
@@ -191,29 +217,32 @@ class FarmMachine(RuleBasedStateMachine):
     def no_credit_is_lost_or_made(self, session: Session, jobs_now: Sequence[Job]) -> None:
         for account in session.scalars(select(Account)):
             mine = [job for job in jobs_now if job.account_id == account.id]
-            spent = sum(job.credits for job in mine if job.status == JobStatus.COMPLETE)
+            spent = sum(cost(job) for job in mine if job.status == JobStatus.COMPLETE)
             held = sum(job.credits for job in mine if job.status not in FINAL)
             assert (account.available, account.held) == (_GRANTED - spent - held, held)
 
     def queue_positions_are_a_line(self, session: Session, jobs_now: Sequence[Job]) -> None:
-        standing = [places.queue_position(session, job) for job in jobs_now]
-        line = sorted(place for place in standing if place is not None)
-        assert line == list(range(1, 1 + sum(job.status == JobStatus.QUEUED for job in jobs_now)))
+        for fast in (True, False):
+            mine = [job for job in jobs_now if (job.mode == FAST) is fast]
+            standing = (places.queue_position(session, job) for job in mine)
+            in_line = sorted(place for place in standing if place is not None)
+            assert in_line == list(range(1, 1 + sum(job.status == JobStatus.QUEUED for job in mine)))
 
-    def stages_come_after_what_they_need(self, units: dict[Stage, str]) -> None:
-        for stage in units:
-            assert all(units.get(need) == UnitStatus.DONE for need in NEEDS[stage])
+    def stages_come_after_what_they_need(self, units: dict[Stage, set[str]]) -> None:
+        for stage, states in units.items():
+            if states != {UnitStatus.CANCELLED}:
+                assert all(units[need] - {UnitStatus.CANCELLED} == {UnitStatus.DONE} for need in NEEDS[stage])
 
     def it_ends_once_and_settles_once(
-        self, job: Job, units: dict[Stage, str], settlement: Settlement | None
+        self, job: Job, units: dict[Stage, set[str]], settlement: Settlement | None
     ) -> None:
         over, complete = job.status in FINAL, job.status == JobStatus.COMPLETE
         assert self.ended.setdefault(job.id, job.status) == job.status if over else job.id not in self.ended
         assert over == (settlement is not None) == (job.completed_at is not None)
-        assert over == all(status in ("done", "failed", "cancelled") for status in units.values())
+        assert over == all(states <= {"done", "failed", "cancelled"} for states in units.values())
         assert bool(job.outputs) == complete
         if settlement is not None:
-            expected = (job.credits, 0) if complete else (0, job.credits)
+            expected = (cost(job), job.credits - cost(job)) if complete else (0, job.credits)
             assert (settlement.captured, settlement.returned) == expected
 
     def is_current(self, claim: Claim) -> bool:
@@ -239,6 +268,11 @@ class FarmMachine(RuleBasedStateMachine):
             ]
 
 
+def cost(job: Job) -> int:
+    """What the job costs when it is complete."""
+    return job.credits if job.mode != FAST or job.ran_wide else job.credits // 2
+
+
 @contextmanager
 def playing_on(farm: Farm) -> Iterator[type[FarmMachine]]:
     FarmMachine.farm = farm
@@ -251,7 +285,7 @@ def test_the_farm_keeps_its_promises_in_any_order_of_events(farm: Farm) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=10,
+                max_examples=12,
                 stateful_step_count=25,
                 deadline=None,
                 database=None,
