@@ -33,6 +33,8 @@ class Fault:
     """A kind of fault: ``act`` submits jobs and does the harm; what is asked afterwards is all the same."""
 
     name: str
+    #: To what it happens, as the module that has it; filled in by ``kinds.every``.
+    room: str = ""
     act: Callable[[Case], None]
     #: How its jobs may end.
     ends: frozenset[str] = COMPLETE
