@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from pipeline.spec import Model, plan_for
 from renderfarm.crash import Point
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
@@ -29,9 +30,11 @@ _BUGS = ("a bug, or a machine in trouble", "failed; it is tried again", "raised 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A kind of fault. ``act`` submits jobs and does the harm; what is asked afterwards never differs."""
+    """A kind of fault: ``act`` submits jobs and does the harm; what is asked afterwards is all the same."""
 
     name: str
+    #: To what it happens, as the module that has it; filled in by ``kinds.every``.
+    room: str = ""
     act: Callable[[Case], None]
     #: How its jobs may end.
     ends: frozenset[str] = COMPLETE
@@ -104,16 +107,17 @@ class Case:
         return until(taken, 30, "room for a fast job")
 
 
-def undisturbed(ground: Ground) -> dict[str, str]:
-    """The digests of the outputs of a job that nothing happens to."""
+def undisturbed(ground: Ground) -> checks.Truth:
+    """What jobs make that nothing happens to: one as a case submits it, one as the ingress does."""
     with Farm.open(ground, workers={"v4": 1, "cpu": 1}) as farm:
-        job_id = farm.submit()
-        if farm.wait_ended([job_id], 120) != {job_id: "complete"}:
-            raise InVain(f"an undisturbed job does not finish: {farm.job(job_id).error_message}")
-        return checks.digests(farm, job_id)
+        plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
+        ids = [farm.submit(), farm.submit(plan=plan)]
+        if set(farm.wait_ended(ids, 120).values()) != {"complete"}:
+            raise InVain(f"an undisturbed job does not finish: {farm.job(ids[0]).error_message}")
+        return {checks.plan_of(farm, job_id): checks.digests(farm, job_id) for job_id in ids}
 
 
-def try_out(ground: Ground, fault: Fault, truth: Mapping[str, str]) -> Finding:
+def try_out(ground: Ground, fault: Fault, truth: checks.Truth) -> Finding:
     """Try one fault on a new farm and judge what is left."""
     begun = time.monotonic()
     with Farm.open(ground, **fault.farm) as farm:
@@ -137,7 +141,7 @@ def try_out(ground: Ground, fault: Fault, truth: Mapping[str, str]) -> Finding:
         ]
         seconds = round(time.monotonic() - begun, 1)
         kept = logs if wrong else ""
-        return Finding(fault.name, seconds, Counter(ends.values()), tuple(wrong), case.notes, kept)
+        return Finding(fault.name, seconds, dict(Counter(ends.values())), tuple(wrong), case.notes, kept)
 
 
 def _open_units(farm: Farm) -> list[str]:

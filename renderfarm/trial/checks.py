@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from renderfarm.models import Artifact, Job
 from renderfarm.storage import NotStored, checksum
 from renderfarm.trial.farm import Farm
 from renderfarm.trial.waiting import InVain, until
+
+#: The digests of an undisturbed job's outputs, for each plan.
+Truth = Mapping[str, Mapping[str, str]]
 
 #: Queries that find nothing in a farm that has lost nothing, by what a row of theirs would be.
 _ROWS: Mapping[str, str] = {
@@ -94,8 +98,8 @@ def collect_garbage(farm: Farm) -> None:
         return  # the rows will tell
 
 
-def judge(farm: Farm, truth: Mapping[str, str]) -> list[str]:
-    """Everything that is wrong with a farm at rest. ``truth``: digests of an undisturbed job's outputs."""
+def judge(farm: Farm, truth: Truth) -> list[str]:
+    """Everything that is wrong with a farm at rest, beside the truth."""
     return [*rows(farm), *_artifacts(farm, truth), *_store(farm), *_work(farm)]
 
 
@@ -123,7 +127,12 @@ def rows(farm: Farm) -> list[str]:
     return wrong
 
 
-def _artifacts(farm: Farm, truth: Mapping[str, str]) -> list[str]:
+def plan_of(farm: Farm, job_id: str) -> str:
+    """The job's plan as a text."""
+    return json.dumps(farm.job(job_id).plan, sort_keys=True)
+
+
+def _artifacts(farm: Farm, truth: Truth) -> list[str]:
     wrong = []
     with farm.database.begin() as session:
         complete = session.scalars(select(Job.id).where(Job.status == "complete")).all()
@@ -135,7 +144,7 @@ def _artifacts(farm: Farm, truth: Mapping[str, str]) -> list[str]:
             for name, digest in made.items()
             if rows.get((job_id, name)) != digest
         ]
-        if made != truth:
+        if made != truth[plan_of(farm, job_id)]:
             wrong.append(f"{job_id}: the outputs are not those of an undisturbed job: {made}")
     return wrong
 

@@ -102,6 +102,7 @@ def _at_its_end(farm: Farm) -> tuple[str, leases.Claim]:
                 attempt=int(done),
             )
             session.add(unit)
+            session.flush()
             if done:
                 session.add(
                     Attempt(
@@ -113,7 +114,6 @@ def _at_its_end(farm: Farm) -> tuple[str, leases.Claim]:
                         started_at=func.now(),
                     )
                 )
-            session.flush()
     versions = {"engines": [], "perception": plan.perception, "plan": plan.version}
     identity = WorkerIdentity("duellist", stages.CPU, versions)
     with farm.database.begin() as session:

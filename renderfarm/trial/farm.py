@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
@@ -175,7 +176,7 @@ class Farm:
         """The ingress, started; ``client`` speaks to it."""
         port = int(self.settings.public_url.rpartition(":")[2])
         command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
-        self.api = self._process("api", command, lambda _: answers(port))
+        self.api = self._process("api", command, lambda _: self._takes_requests())
         self.api.environ["FARM_API_BIND"] = f"127.0.0.1:{port}"
         self.api.start(**armed)
         return self.api
@@ -320,6 +321,13 @@ class Farm:
             account = accounts.create_account(session, "trial")
             credits.grant(session, account.id, 1_000_000)
             return account.id
+
+    def _takes_requests(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.settings.public_url}/readyz", timeout=5):
+                return True
+        except OSError:
+            return False
 
     def _listeners(self) -> int:
         """How many dispatchers listen for work."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from renderfarm.trial.case import Fault
 from renderfarm.trial.kinds import broker, crashes, engines, processes, races, rows, store
 
@@ -9,4 +11,6 @@ from renderfarm.trial.kinds import broker, crashes, engines, processes, races, r
 def every() -> list[Fault]:
     """All of them, each under a name of its own."""
     rooms = (crashes, processes, broker, rows, store, engines, races)
-    return [fault for room in rooms for fault in room.faults()]
+    return [
+        replace(fault, room=room.__name__.rpartition(".")[2]) for room in rooms for fault in room.faults()
+    ]
