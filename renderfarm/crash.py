@@ -39,6 +39,7 @@ class Point(StrEnum):
     DRAWN = "drawn"  # worker: in the middle of a piece or segment, at each progress
     ITEM_STORED = "item_stored"  # worker: a piece or segment is stored, and its row not written
     ITEM_RECORDED = "item_recorded"  # worker: a piece or segment is recorded, and others are to come
+    STORING = "storing"  # worker: in the middle of a file on its way into the store
     STORED = "stored"  # worker: a unit's files are stored, and its end not committed
     FINISHED = "finished"  # worker: a unit's end is committed, and its message not acknowledged
 

@@ -195,6 +195,7 @@ class Attempt:
     def _tick_of_store(self) -> None:
         """Raise what stops the storing; after the last frame, its bytes are the progress."""
         self._check(self._tools.settings.drain_seconds + _LAST_UPLOAD_SECONDS)
+        crash.here(self._tools.settings, crash.Point.STORING, self._claim.stage)
         if self._drawn:
             self._heart.moved()
 
