@@ -30,7 +30,7 @@ def wide(ground: Ground, quick: bool, tell: Callable[[str], None]) -> Measured:
     """
     frames = QUICK_FRAMES if quick else FRAMES
     clip, short = (
-        make_clip(ground.folder / f"clip-{count}.mp4", frames=count, size="320x180") for count in (frames, 10)
+        make_clip(ground.folder / f"clip-{count}.mp4", frames=count, size="320x180") for count in (frames, 15)
     )
     with ExitStack() as stack:
 
