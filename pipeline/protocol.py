@@ -25,8 +25,8 @@ class Request:
     """One stage to run.
 
     ``inputs`` names files: ``picture``, ``video``, ``character``, ``tracks``, ``plate``,
-    ``matte-0000`` (one per piece), ``piece-0000``, ``segment-0000``, ``mask-0000``.
-    ``spans`` are the pieces (ANALYSE) or segments (SEGMENT) still to be done, in order;
+    ``matte-0000`` (one per piece), ``piece-0000``, ``sample-0000``, ``segment-0000``, ``mask-0000``.
+    ``spans`` are the pieces (ANALYSE, SAMPLE) or segments (SEGMENT) still to be done, in order;
     empty for the other stages. Outputs are written into the empty folder ``out``.
     """
 
@@ -78,8 +78,8 @@ class Progress:
 class Item:
     """One span is finished; its files are complete and will not be touched again.
 
-    ANALYSE: ``piece-0000`` (joints) and ``matte-0000``; SEGMENT: ``segment-0000`` and, for a
-    transparent background, ``mask-0000``. The number is the span's index.
+    ANALYSE: ``piece-0000`` (joints) and ``matte-0000``; SAMPLE: ``sample-0000``; SEGMENT:
+    ``segment-0000`` and, for a transparent background, ``mask-0000``. The number is the span's index.
     """
 
     index: int
@@ -91,8 +91,8 @@ class Done:
     """The request is finished.
 
     ``files``: REFERENCE ``character``; JOIN ``tracks``; PLATE ``plate``; STITCH ``output``,
-    ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE and SEGMENT have theirs in
-    their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
+    ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE, SAMPLE and SEGMENT have
+    theirs in their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
     numbers) and ``people`` (ids); STITCH gives ``frames`` and ``duration``.
     """
 

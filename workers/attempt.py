@@ -23,9 +23,10 @@ from renderfarm.leases import Claim
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, Stored, StoredFile, checksum
 from workers.drawing import Drawing, DrawingError, Patience
+from workers.fetched import Fetched
 from workers.heart import Heart, Reason, Stopped
 from workers.metrics import FRAMES
-from workers.transfer import fetch, upload
+from workers.transfer import upload
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,12 @@ class Tools:
 
 
 class Attempt:
-    """Works in ``folder`` under the lease that ``heart`` keeps."""
+    """Works in ``folder`` under the lease that ``heart`` keeps; what it reads may be ``fetched`` already."""
 
-    def __init__(self, claim: Claim, folder: Path, heart: Heart, tools: Tools) -> None:
+    def __init__(self, claim: Claim, folder: Path, fetched: Fetched, heart: Heart, tools: Tools) -> None:
         self._claim = claim
         self._folder = folder
+        self._fetched = fetched
         self._heart = heart
         self._tools = tools
         self._drain_since: float | None = None
@@ -113,8 +115,9 @@ class Attempt:
         stored = {name: (key, None) for name, key in claim.inputs.items()} | {
             file.name: (file.key, Stored(file.size, file.sha256)) for file in claim.artifacts.values()
         }
+        self._fetched.trim()
         inputs = {
-            name: fetch(self._tools.storage, stored[name][0], self._folder, self._tick, stored[name][1])
+            name: self._fetched.fetch(stored[name][0], self._tick, stored[name][1])
             for name in inputs_of(claim.stage, stored)
         }
         return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans)

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text, update
 
 from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.units import items_of
 from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
@@ -67,7 +68,7 @@ class Farm:
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
-            plan=plan_for(model),
+            plan=replace(plan_for(model), piece_frames=300, segment_frames=240),
             video=video,
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
             mode=mode,
@@ -184,8 +185,7 @@ class Farm:
         """Finish the claim's unit with all that its stage promises."""
         stage = claim.stage
         for span in claim.spans:
-            names = {"analyse": ("piece", "matte"), "segment": ("segment", "mask")}[stage.value]
-            assert self.add_item(claim, *(f"{name}-{span.index:04d}" for name in names))
+            assert self.add_item(claim, *items_of(stage, claim.spec, span))
         files = {"reference": ["character"], "join": ["tracks"], "plate": ["plate"]}
         done = {"stitch": ["output", "mask", "thumbnail"], **files}.get(stage.value, [])
         assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)
