@@ -216,6 +216,6 @@ def divide(start: int, stop: int, longest: int) -> tuple[Span, ...]:
     return tuple(Span(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(edges)))
 
 
-def plan_for(model: Model, fill: str = EMBEDDED_FILL) -> Plan:
-    """The plan of a new job: today's versions, pinned."""
-    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)
+def plan_for(model: Model, fill: str = EMBEDDED_FILL, engine: EngineId | None = None) -> Plan:
+    """The plan of a new job: today's versions, pinned; without ``engine``, to the model's own."""
+    return Plan(engine or ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)

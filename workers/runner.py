@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from renderfarm import jobs, leases
+from renderfarm import crash, jobs, leases
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
@@ -69,6 +69,15 @@ class Runner:
         ATTEMPTS.labels(stage, outcome.value).inc()
         return outcome
 
+    def warm(self) -> None:
+        """Have the process that draws ready for the next unit: one that failed was ended."""
+        if self._tools.draining():
+            return
+        try:
+            self._tools.drawing.warm()
+        except OSError as error:  # no memory, no processes: the next unit tries again, and is told
+            log.warning("what draws does not start: %s", error)
+
     def close(self) -> None:
         """End the process that draws, and let go of what it read."""
         self._tools.drawing.close()
@@ -76,6 +85,7 @@ class Runner:
 
     def _attempt(self, claim: Claim, claimed_at: float) -> Outcome:
         with self._at_work(claim, claimed_at) as attempt:
+            crash.here(self._settings, crash.Point.CLAIMED, claim.stage)
             log.info("claimed")
             try:
                 outcome = self._work(claim, attempt)
@@ -136,6 +146,7 @@ class Runner:
         finished = attempt.record(
             lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
         )
+        crash.here(self._settings, crash.Point.FINISHED, claim.stage)
         return Outcome.DONE if finished else Outcome.STALE
 
     def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, *, retryable: bool) -> Outcome:
