@@ -76,7 +76,7 @@ def stages_of(
     files = {"video": video} | {numbered("picture", i): picture for i, picture in enumerate(pictures)}
     files |= dict(known or {})
     facts = dict(facts or {})
-    looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)
+    looking = (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE)
     for stage in stages or (tuple(Stage) if pictures else looking):
         out = folder / stage.value
         out.mkdir()

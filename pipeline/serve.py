@@ -42,17 +42,18 @@ def serve(run: Run | None = None, fixed: Fixed | None = None) -> None:
     wire = _Wire(_reserve_stdout())
     requests: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, requests), name="requests", daemon=True).start()
+    run = run or _stages(fixed)
     while True:
-        wire.send(answer(requests.get(), wire.send, run, fixed))
+        wire.send(answer(requests.get(), wire.send, run))
 
 
-def answer(line: str, report: Report, run: Run | None = None, fixed: Fixed | None = None) -> Done | Failed:
+def answer(line: str, report: Report, run: Run) -> Done | Failed:
     """Run one request; every way in which it can end becomes an event."""
     stage = "request"
     try:
         request = Request.loads(line)
         stage = request.stage.value
-        return (run or _stages(fixed))(request, report)
+        return run(request, report)
     except PipelineError as error:
         message = str(error) or (type(error).__doc__ or "").strip()
         return _failed(error, message)
@@ -75,9 +76,10 @@ def _named(stage: str) -> str:
 
 
 def _stages(fixed: Fixed | None) -> Run:
-    from pipeline.stages import run
+    from pipeline import stages
 
-    return partial(run, fixed=fixed)
+    stages.warm(fixed)
+    return partial(stages.run, fixed=fixed)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -9,8 +9,12 @@ from __future__ import annotations
 from pipeline.choice import Fixed
 from pipeline.errors import EngineError, OutOfMemory, WrongModel
 from pipeline.protocol import Done, Item, Progress, Report, Request
+from pipeline.shelf import Shelf
 from pipeline.spec import ENGINES, PERCEPTION_VERSION, PLAN_VERSION, Stage
 from pipeline.units import numbered
+
+#: The tracks and characters of the last jobs: a job's segments need the same ones, request by request.
+_SHELF = Shelf(6)
 
 
 def run(request: Request, report: Report, fixed: Fixed | None = None) -> Done:
@@ -25,6 +29,14 @@ def run(request: Request, report: Report, fixed: Fixed | None = None) -> Done:
         return _STAGES[request.stage](request, report)
     except MemoryError as error:
         raise OutOfMemory(f"The stage {request.stage} ran out of memory.") from error
+
+
+def warm(fixed: Fixed | None = None) -> None:
+    """Load what is soon loaded and small, so that a first request need not wait for it."""
+    import pipeline.stitch  # numpy and the tools of ffmpeg
+
+    if fixed is not None:
+        import pipeline.fixed  # noqa: F401
 
 
 def _check_versions(request: Request, fixed: Fixed | None) -> None:
@@ -83,6 +95,14 @@ def _join(request: Request, report: Report) -> Done:
     return join(request, report)
 
 
+def _sample(request: Request, report: Report) -> Done:
+    from pipeline.plate import gather
+    from pipeline.threads import fix_threads
+
+    fix_threads()
+    return gather(request, report)
+
+
 def _plate(request: Request, report: Report) -> Done:
     from pipeline.plate import make_plate
     from pipeline.threads import fix_threads
@@ -102,13 +122,13 @@ def _segment(request: Request, report: Report) -> Done:
 
     engine = engine_for(request.plan.engine)
     fix_threads()
-    tracks = Tracks.load(request.inputs["tracks"])
+    tracks = _SHELF.take(Tracks.load, request.inputs["tracks"])
     plate = Plate.load(request.inputs["plate"])
     if tracks.model is not request.spec.model:
         raise WrongModel(f"The scene was prepared for {tracks.model}, not for {request.spec.model}.")
     parts = parts_of(request.spec, tracks)
     characters = {
-        number: Character.load(request.inputs[numbered("character", number)])
+        number: _SHELF.take(Character.load, request.inputs[numbered("character", number)])
         for number in sorted({part.character for part in parts})
     }
     total, done = sum(len(span) for span in request.spans), 0
@@ -133,6 +153,7 @@ _STAGES = {
     Stage.REFERENCE: _reference,
     Stage.ANALYSE: _analyse,
     Stage.JOIN: _join,
+    Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
     Stage.STITCH: _stitch,

@@ -5,7 +5,7 @@
     |-- DrawingDied             it ended, or wrote what is not the protocol
     `-- DrawingHung             it made no progress for too long, and was killed
 
-It is started with the first request and kept for the next ones, so that engines are loaded once.
+It is started with the worker and kept for all requests, so that engines are loaded once.
 Whoever stops listening in the middle of a request, for whatever reason, ends the process and all
 that it started: it leads a process group of its own.
 """
@@ -101,7 +101,7 @@ class Drawing:
 
         ``tick`` is called at least every ``TICK`` seconds; what it raises stops the drawing.
         """
-        process = self._warm()
+        process = self.warm()
         finished = False
         try:
             process.send(request)
@@ -133,7 +133,11 @@ class Drawing:
             self._process.kill()
             self._process = None
 
-    def _warm(self) -> _Process:
+    def warm(self) -> _Process:
+        """Start the process if none lives, so that the next request need not wait for its start.
+
+        It dies with the thread that started it: to be called by the one that runs the requests.
+        """
         if self._process is not None and not self._process.alive:
             self.close()
         if self._process is None:
@@ -236,7 +240,7 @@ class _Process:
             while line := pipe.readline(LINE_LENGTH):
                 try:
                     self._events.put(load_event(line.decode()))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except ValueError:
                     reason = f"wrote what is no event: {line[:80]!r}"
                     break
         self._events.put(_End(reason))

@@ -111,6 +111,7 @@ class WorkerProcess:
             draining=lambda: self._board.draining,
         )
         self._runner = Runner(self._worker, self._folder, self._board, tools)
+        self._runner.warm()
 
     def _on_child_end(self, **_: object) -> None:
         if self._runner is not None:

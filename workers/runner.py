@@ -16,6 +16,7 @@ from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
 from workers.board import Board
 from workers.drawing import DrawingError
+from workers.fetched import Fetched
 from workers.folder import WorkerFolder
 from workers.heart import Heart, Reason, Stopped
 from workers.log import about
@@ -47,6 +48,7 @@ class Runner:
         self._folder = folder
         self._board = board
         self._tools = tools
+        self._fetched = Fetched(tools.storage, folder.path / "fetched")
 
     def run(self, unit_id: str) -> Outcome:
         """Work on the unit if it is to be had. Whatever goes wrong with the work is an outcome."""
@@ -67,9 +69,19 @@ class Runner:
         ATTEMPTS.labels(stage, outcome.value).inc()
         return outcome
 
+    def warm(self) -> None:
+        """Have the process that draws ready for the next unit: one that failed was ended."""
+        if self._tools.draining():
+            return
+        try:
+            self._tools.drawing.warm()
+        except OSError as error:  # no memory, no processes: the next unit tries again, and is told
+            log.warning("what draws does not start: %s", error)
+
     def close(self) -> None:
-        """End the process that draws."""
+        """End the process that draws, and let go of what it read."""
         self._tools.drawing.close()
+        self._fetched.clear()
 
     def _attempt(self, claim: Claim, claimed_at: float) -> Outcome:
         with self._at_work(claim, claimed_at) as attempt:
@@ -107,7 +119,7 @@ class Runner:
         self._board.unit_id = claim.unit_id
         try:
             with about(claim.unit_id, claim.attempt), self._folder.scratch(name) as folder, heart:
-                yield Attempt(claim, folder, heart, self._tools)
+                yield Attempt(claim, folder, self._fetched, heart, self._tools)
         finally:
             self._board.unit_id = None
 
