@@ -43,7 +43,7 @@ class Database:
             pool_size=_READERS,
             max_overflow=0,
             pool_reset_on_return=None,
-            connect_args={**connect, "autocommit": True, "row_factory": dict_row},
+            connect_args={**connect, "autocommit": True},
         )
 
     @contextmanager
@@ -66,8 +66,9 @@ class Database:
     def _read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
         pooled = self._readers.raw_connection()
         try:
-            connection = cast("psycopg.Connection[dict[str, Any]]", pooled.driver_connection)
-            return connection.execute(statement.encode(), values, prepare=True).fetchall()
+            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+            with connection.cursor(row_factory=dict_row) as cursor:
+                return cursor.execute(statement.encode(), values, prepare=True).fetchall()
         except psycopg.Error:
             pooled.invalidate()
             raise

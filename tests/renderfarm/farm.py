@@ -12,11 +12,12 @@ from sqlalchemy import func, select, text, update
 
 from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
-from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools
+from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools, views
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.jobs import Outcome
 from renderfarm.models import Account, Artifact, Attempt, Job, Unit
+from renderfarm.progress import JobProgress
 from renderfarm.settings import Settings
 from renderfarm.stages import pins_of
 from renderfarm.storage import StoredFile
@@ -110,9 +111,10 @@ class Farm:
         with self.database.begin() as session:
             return credits.mismatches(session)
 
-    def progress(self, job_id: str) -> jobs.JobProgress:
-        with self.database.begin() as session:
-            return jobs.progress(session, session.get_one(Job, job_id))
+    def progress(self, job_id: str) -> JobProgress:
+        seen = views.view(self.database, job_id)
+        assert seen is not None
+        return seen.progress
 
     def position(self, job_id: str) -> int | None:
         with self.database.begin() as session:
