@@ -16,7 +16,7 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import idempotency, jobs, media, views
+from renderfarm import crash, idempotency, jobs, media, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
@@ -75,7 +75,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
         judged = media.judge_video(here.settings, here.storage, order.video.key)
         new = jobs.NewJob(
             spec=spec,
-            plan=plan_for(spec.model),
+            plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
             video=judged.video,
             inputs={"picture": order.picture.key, "video": order.video.key},
             mode="full_pipeline",
@@ -83,10 +83,12 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             notes=judged.notes,
         )
         uploads.submitting()
+        crash.here(here.settings, crash.Point.UPLOADED)
         with here.database.begin() as session:
             job = jobs.submit(session, here.settings, account_id, new)
             if hold:
                 idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
+        crash.here(here.settings, crash.Point.SUBMITTED)
         return job
 
 

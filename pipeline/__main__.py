@@ -214,11 +214,19 @@ def quality(
 
 
 @main.command()
-def serve() -> None:
+@click.option(
+    "--engine", default="", metavar="ENGINE", help="Draw with fixed:ms=N[,mark=WORD], for development."
+)
+def serve(engine: str) -> None:
     """Run the stages that are asked for on standard input, one JSON object a line."""
+    from pipeline.choice import chosen
     from pipeline.serve import serve as run
 
-    run()
+    try:
+        fixed = chosen(engine)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--engine") from error
+    run(fixed=fixed)
 
 
 if __name__ == "__main__":

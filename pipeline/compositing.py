@@ -158,15 +158,19 @@ def _drawn(span: Span, person: Person, scene: Scene, character: Character, engin
         raise EngineError(f"{engine.id} gave {count} of {len(span)} frames.")
 
 
-def _checked(frame: NDArray[np.generic], size: tuple[int, int], engine: Engine) -> Rgba:
+def _checked(frame: object, size: tuple[int, int], engine: Engine) -> Rgba:
+    """The frame as the bytes that were promised: uint8, or floats from 0 to 1."""
+    if not isinstance(frame, np.ndarray):
+        raise EngineError(f"{engine.id} gave no frame but a {type(frame).__name__}.")
     if frame.shape != (size[1], size[0], 4):
         raise EngineError(f"{engine.id} gave a frame of {frame.shape} for a video of {size[0]}x{size[1]}.")
     if frame.dtype == np.uint8:
-        return np.asarray(frame, np.uint8)
-    values = np.asarray(frame, np.float32)
-    if not np.isfinite(values).all():
+        return frame
+    if frame.dtype.kind != "f":
+        raise EngineError(f"{engine.id} gave a frame of {frame.dtype}, neither uint8 nor floats.")
+    if not np.isfinite(frame).all():
         raise EngineError(f"{engine.id} gave values that are no numbers.")
-    return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
+    return np.asarray(np.rint(np.clip(frame, 0, 1) * 255), np.uint8)
 
 
 def _backgrounds(

@@ -10,6 +10,8 @@ It writes a ``Request`` to its standard input and reads events from its standard
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +25,8 @@ class Request:
     """One stage to run.
 
     ``inputs`` names files: ``picture``, ``video``, ``character``, ``tracks``, ``plate``,
-    ``matte-0000`` (one per piece), ``piece-0000``, ``segment-0000``, ``mask-0000``.
-    ``spans`` are the pieces (ANALYSE) or segments (SEGMENT) still to be done, in order;
+    ``matte-0000`` (one per piece), ``piece-0000``, ``sample-0000``, ``segment-0000``, ``mask-0000``.
+    ``spans`` are the pieces (ANALYSE, SAMPLE) or segments (SEGMENT) still to be done, in order;
     empty for the other stages. Outputs are written into the empty folder ``out``.
     """
 
@@ -76,8 +78,8 @@ class Progress:
 class Item:
     """One span is finished; its files are complete and will not be touched again.
 
-    ANALYSE: ``piece-0000`` (joints) and ``matte-0000``; SEGMENT: ``segment-0000`` and, for a
-    transparent background, ``mask-0000``. The number is the span's index.
+    ANALYSE: ``piece-0000`` (joints) and ``matte-0000``; SAMPLE: ``sample-0000``; SEGMENT:
+    ``segment-0000`` and, for a transparent background, ``mask-0000``. The number is the span's index.
     """
 
     index: int
@@ -89,8 +91,8 @@ class Done:
     """The request is finished.
 
     ``files``: REFERENCE ``character``; JOIN ``tracks``; PLATE ``plate``; STITCH ``output``,
-    ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE and SEGMENT have theirs in
-    their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
+    ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE, SAMPLE and SEGMENT have
+    theirs in their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
     numbers) and ``people`` (ids); STITCH gives ``frames`` and ``duration``.
     """
 
@@ -117,15 +119,63 @@ _EVENTS: Mapping[str, type[Event]] = {
     "done": Done,
     "failed": Failed,
 }
+#: Half of a character that takes two in UTF-16: JSON can write it, UTF-8 cannot.
+_LONE = re.compile("[\ud800-\udfff]")
 _NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
+#: More frames than any video has.
+_MOST = 1 << 31
+
+
 def dump_event(event: Event) -> str:
-    """One line of JSON, without the line's end."""
-    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
+    """One line of JSON, without the line's end; ``ValueError`` where a number in it is none."""
+    return json.dumps({"event": _NAMES[type(event)], **asdict(event)}, allow_nan=False)
 
 
 def load_event(line: str) -> Event:
-    """The event of one line; raises ``KeyError`` or ``ValueError`` where it is none."""
-    data = json.loads(line)
-    return _EVENTS[data.pop("event")](**data)
+    """The event of one line; raises ``ValueError`` where it is none, or is not fit for a row."""
+    try:
+        data = json.loads(line, parse_constant=_number, parse_float=_number)
+        event = _EVENTS[data.pop("event")](**data)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no event: {error}") from error
+    if not _is_sound(event) or ("\\u" in line and not _is_text(data)):
+        raise ValueError("an event with values that are none")
+    return event
+
+
+def _number(word: str) -> float:
+    """What JSON's grammar, or Python's extension of it, calls a number; rows take finite ones alone."""
+    if not math.isfinite(value := float(word)):
+        raise ValueError(f"{word} is no number that a row can keep")
+    return value
+
+
+def _is_sound(event: Event) -> bool:
+    match event:
+        case Progress(done, total):
+            return _is_count(done) and _is_count(total)
+        case Item(index, files):
+            return _is_count(index) and _is_files(files)
+        case Done(files, facts):
+            return _is_files(files) and isinstance(facts, dict)
+        case Failed(code, message, retryable):
+            return isinstance(code, str) and isinstance(message, str) and isinstance(retryable, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+def _is_files(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(path, str) for path in value.values())
+
+
+def _is_text(value: object) -> bool:
+    """Whether all text in it can be kept in a row, which takes neither NUL nor half a character."""
+    if isinstance(value, dict):
+        return all(_is_text(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return all(map(_is_text, value))
+    return not isinstance(value, str) or ("\0" not in value and not _LONE.search(value))

@@ -68,13 +68,15 @@ def stages_of(
     Without ``pictures``, only the stages that look at the driving video; or only ``stages``, to which
     the files and facts of others are ``known``.
     """
-    from pipeline.plate.fillers import best_fill
+    info = probe(video)
+    if plan is None:
+        from pipeline.plate.fillers import best_fill
 
-    info, plan = probe(video), plan or plan_for(spec.model, best_fill())
+        plan = plan_for(spec.model, best_fill())
     files = {"video": video} | {numbered("picture", i): picture for i, picture in enumerate(pictures)}
     files |= dict(known or {})
     facts = dict(facts or {})
-    looking = (Stage.ANALYSE, Stage.JOIN, Stage.PLATE)
+    looking = (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE)
     for stage in stages or (tuple(Stage) if pictures else looking):
         out = folder / stage.value
         out.mkdir()

@@ -15,9 +15,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import TextIO
 
+from pipeline.choice import Fixed
 from pipeline.errors import OutOfMemory, PipelineError
 from pipeline.protocol import Done, Event, Failed, Report, Request, dump_event
 from pipeline.spec import Stage
@@ -30,24 +32,28 @@ MESSAGE_LENGTH = 500
 _PR_SET_PDEATHSIG = 1
 
 
-def serve(run: Run | None = None) -> None:
-    """Answer requests until standard input ends. ``run`` stands in for the real stages."""
+def serve(run: Run | None = None, fixed: Fixed | None = None) -> None:
+    """Answer requests until standard input ends. ``run`` stands in for the real stages.
+
+    ``fixed`` is what the stages draw with instead of each model's own engine.
+    """
     _die_with_parent()
     fix_environment()
     wire = _Wire(_reserve_stdout())
     requests: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, requests), name="requests", daemon=True).start()
+    run = run or _stages(fixed)
     while True:
         wire.send(answer(requests.get(), wire.send, run))
 
 
-def answer(line: str, report: Report, run: Run | None = None) -> Done | Failed:
+def answer(line: str, report: Report, run: Run) -> Done | Failed:
     """Run one request; every way in which it can end becomes an event."""
     stage = "request"
     try:
         request = Request.loads(line)
         stage = request.stage.value
-        return (run or _stages())(request, report)
+        return run(request, report)
     except PipelineError as error:
         message = str(error) or (type(error).__doc__ or "").strip()
         return _failed(error, message)
@@ -69,10 +75,11 @@ def _named(stage: str) -> str:
     return f"stage `{stage}`" if stage in {each.value for each in Stage} else stage
 
 
-def _stages() -> Run:
-    from pipeline.stages import run
+def _stages(fixed: Fixed | None) -> Run:
+    from pipeline import stages
 
-    return run
+    stages.warm(fixed)
+    return partial(stages.run, fixed=fixed)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

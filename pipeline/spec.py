@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import Any, Self
 
 #: Bumped when the way a video is cut into pieces or segments, or encoded, changes.
-PLAN_VERSION = "2"
+PLAN_VERSION = "3"
 #: Bumped when the tracks, mattes or plates made from the same video change.
-PERCEPTION_VERSION = "2"
+PERCEPTION_VERSION = "3"
 #: The filler of plates that needs no weights.
 EMBEDDED_FILL = "patches"
 
@@ -42,7 +42,8 @@ class Stage(StrEnum):
     REFERENCE = "reference"  # picture -> character
     ANALYSE = "analyse"  # video -> pieces: joints and mattes, piece by piece
     JOIN = "join"  # pieces -> tracks, matte, shots and segments of the whole
-    PLATE = "plate"  # video, tracks -> the background without the people
+    SAMPLE = "sample"  # video, tracks -> the frames that plates are made from, piece by piece
+    PLATE = "plate"  # tracks, samples -> the background without the people
     SEGMENT = "segment"  # all of it -> encoded segments
     STITCH = "stitch"  # segments -> the finished video, with sound
 
@@ -52,7 +53,8 @@ NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.REFERENCE: (),
     Stage.ANALYSE: (),
     Stage.JOIN: (Stage.ANALYSE,),
-    Stage.PLATE: (Stage.JOIN,),
+    Stage.SAMPLE: (Stage.JOIN,),
+    Stage.PLATE: (Stage.SAMPLE,),
     Stage.SEGMENT: (Stage.REFERENCE, Stage.PLATE),
     Stage.STITCH: (Stage.SEGMENT,),
 }
@@ -165,11 +167,13 @@ class Plan:
     engine: EngineId
     perception: str
     version: str
-    #: Trackers are reset at the start of each piece and run ``warmup`` frames ahead of it.
-    piece_frames: int = 300
-    warmup_frames: int = 12
-    #: The longest segment; shots are cut first, then divided evenly.
-    segment_frames: int = 240
+    #: Trackers are reset at the start of each piece and run ``warmup_frames`` ahead of it: as few
+    #: as leave a seam no rougher than any two tries at a frame are.
+    piece_frames: int = 120
+    warmup_frames: int = 8
+    #: The longest segment; shots are cut first, then divided evenly. No longer than an encoder goes
+    #: without a key frame anyway at 30 frames a second, so that cutting costs the picture nothing.
+    segment_frames: int = 60
     #: What makes up the parts of a plate that nobody ever saw: another filler makes another picture.
     fill: str = EMBEDDED_FILL
 
@@ -194,14 +198,24 @@ class Plan:
         return cls(**{**data, "engine": EngineId(**data["engine"])})
 
 
+#: Spans beyond so many come in multiples of it.
+_LOT = 16
+
+
 def divide(start: int, stop: int, longest: int) -> tuple[Span, ...]:
-    """Divide ``[start, stop)`` into the fewest spans no longer than ``longest``, evenly."""
+    """Divide ``[start, stop)`` evenly into spans no longer than ``longest``: 1, 2, 4, 8, 16, 32, 48, ...
+
+    Workers mostly come in such numbers, too: then they all have equally much to do, and none is left
+    to work through a last span while the others wait for it.
+    """
     total = stop - start
-    count = -(-total // longest)
+    fewest = -(-total // longest)
+    lot = min(_LOT, 1 << max(0, fewest - 1).bit_length())
+    count = min(total, -(-fewest // lot) * lot)
     edges = [start + total * i // count for i in range(count + 1)]
     return tuple(Span(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(edges)))
 
 
-def plan_for(model: Model, fill: str = EMBEDDED_FILL) -> Plan:
-    """The plan of a new job: today's versions, pinned."""
-    return Plan(engine=ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)
+def plan_for(model: Model, fill: str = EMBEDDED_FILL, engine: EngineId | None = None) -> Plan:
+    """The plan of a new job: today's versions, pinned; without ``engine``, to the model's own."""
+    return Plan(engine or ENGINES[model], perception=PERCEPTION_VERSION, version=PLAN_VERSION, fill=fill)

@@ -6,31 +6,62 @@ A request names its inputs and an empty folder; what a stage writes there, with 
 
 from __future__ import annotations
 
+from pipeline.choice import Fixed
 from pipeline.errors import EngineError, OutOfMemory, WrongModel
 from pipeline.protocol import Done, Item, Progress, Report, Request
+from pipeline.shelf import Shelf
 from pipeline.spec import ENGINES, PERCEPTION_VERSION, PLAN_VERSION, Stage
 from pipeline.units import numbered
 
+#: The tracks and characters of the last jobs: a job's segments need the same ones, request by request.
+_SHELF = Shelf(6)
 
-def run(request: Request, report: Report) -> Done:
-    """Do ``request``; raises a ``PipelineError``. Whole spans are reported as they are finished."""
-    _check_versions(request)
+
+def run(request: Request, report: Report, fixed: Fixed | None = None) -> Done:
+    """Do ``request``; raises a ``PipelineError``. Whole spans are reported as they are finished.
+
+    ``fixed`` is what this process draws with instead of the model's own engine.
+    """
+    _check_versions(request, fixed)
     try:
+        if fixed is not None and request.stage is not Stage.STITCH:
+            return _fixed(request, report, fixed)
         return _STAGES[request.stage](request, report)
     except MemoryError as error:
         raise OutOfMemory(f"The stage {request.stage} ran out of memory.") from error
 
 
-def _check_versions(request: Request) -> None:
-    """A plan that was pinned to other code would give another picture here: another worker must do it."""
-    here = ENGINES[request.spec.model], PERCEPTION_VERSION, PLAN_VERSION
-    pinned = request.plan.engine, request.plan.perception, request.plan.version
+def warm(fixed: Fixed | None = None) -> None:
+    """Load what is soon loaded and small, so that a first request need not wait for it."""
+    import pipeline.stitch  # numpy and the tools of ffmpeg
+
+    if fixed is not None:
+        import pipeline.fixed  # noqa: F401
+
+
+def _check_versions(request: Request, fixed: Fixed | None) -> None:
+    """A plan that was pinned to other code would give another picture here: another worker must do it.
+
+    Stitching copies what any engine has made: only the plan is its business.
+    """
+    engine = ENGINES[request.spec.model] if fixed is None else fixed.id
+    here = {"engine": str(engine), "perception": PERCEPTION_VERSION, "plan": PLAN_VERSION}
+    plan = request.plan
+    pinned = {"engine": str(plan.engine), "perception": plan.perception, "plan": plan.version}
+    if request.stage is Stage.STITCH:
+        here, pinned = {"plan": here["plan"]}, {"plan": pinned["plan"]}
     if here != pinned:
-        raise EngineError(f"The job is pinned to {_named(*pinned)}; this worker has {_named(*here)}.")
+        raise EngineError(f"The job is pinned to {_named(pinned)}; this worker has {_named(here)}.")
 
 
-def _named(engine: object, perception: str, plan: str) -> str:
-    return f"{engine}, perception {perception}, plan {plan}"
+def _named(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _fixed(request: Request, report: Report, fixed: Fixed) -> Done:
+    from pipeline.fixed import STAGES
+
+    return STAGES[request.stage](request, report, fixed)
 
 
 def _reference(request: Request, report: Report) -> Done:
@@ -64,6 +95,14 @@ def _join(request: Request, report: Report) -> Done:
     return join(request, report)
 
 
+def _sample(request: Request, report: Report) -> Done:
+    from pipeline.plate import gather
+    from pipeline.threads import fix_threads
+
+    fix_threads()
+    return gather(request, report)
+
+
 def _plate(request: Request, report: Report) -> Done:
     from pipeline.plate import make_plate
     from pipeline.threads import fix_threads
@@ -83,13 +122,13 @@ def _segment(request: Request, report: Report) -> Done:
 
     engine = engine_for(request.plan.engine)
     fix_threads()
-    tracks = Tracks.load(request.inputs["tracks"])
+    tracks = _SHELF.take(Tracks.load, request.inputs["tracks"])
     plate = Plate.load(request.inputs["plate"])
     if tracks.model is not request.spec.model:
         raise WrongModel(f"The scene was prepared for {tracks.model}, not for {request.spec.model}.")
     parts = parts_of(request.spec, tracks)
     characters = {
-        number: Character.load(request.inputs[numbered("character", number)])
+        number: _SHELF.take(Character.load, request.inputs[numbered("character", number)])
         for number in sorted({part.character for part in parts})
     }
     total, done = sum(len(span) for span in request.spans), 0
@@ -114,6 +153,7 @@ _STAGES = {
     Stage.REFERENCE: _reference,
     Stage.ANALYSE: _analyse,
     Stage.JOIN: _join,
+    Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
     Stage.STITCH: _stitch,

@@ -15,13 +15,14 @@ _WANTS: Mapping[Stage, tuple[str, ...]] = {
     Stage.REFERENCE: ("picture", "picture-"),
     Stage.ANALYSE: ("video",),
     Stage.JOIN: ("piece-",),
-    Stage.PLATE: ("video", "tracks", "matte-"),
+    Stage.SAMPLE: ("video", "tracks", "matte-"),
+    Stage.PLATE: ("tracks", "sample-"),
     Stage.SEGMENT: ("video", "character", "character-", "tracks", "plate", "matte-"),
     Stage.STITCH: ("video", "segment-", "mask-"),
 }
 
 #: The stages that are worked on span by span.
-BY_SPANS = frozenset({Stage.ANALYSE, Stage.SEGMENT})
+BY_SPANS = frozenset({Stage.ANALYSE, Stage.SAMPLE, Stage.SEGMENT})
 
 
 def numbered(kind: str, number: int) -> str:
@@ -41,8 +42,8 @@ def inputs_of(stage: Stage, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def spans_of(stage: Stage, plan: Plan, video: VideoInfo, cuts: Iterable[int]) -> tuple[Span, ...]:
-    """The pieces (ANALYSE) or segments (SEGMENT) of the video; nothing for the other stages."""
-    if stage is Stage.ANALYSE:
+    """The pieces (ANALYSE, SAMPLE) or segments (SEGMENT) of the video; nothing for the other stages."""
+    if stage in {Stage.ANALYSE, Stage.SAMPLE}:
         return plan.pieces(video.frames)
     if stage is Stage.SEGMENT:
         return plan.segments(video.frames, tuple(cuts))
@@ -53,6 +54,8 @@ def items_of(stage: Stage, spec: RenderSpec, span: Span) -> tuple[str, ...]:
     """The artifacts that make a span finished."""
     if stage is Stage.ANALYSE:
         kinds: tuple[str, ...] = ("piece", "matte")
+    elif stage is Stage.SAMPLE:
+        kinds = ("sample",)
     elif stage is Stage.SEGMENT:
         kinds = ("segment", "mask") if spec.background is Background.TRANSPARENT else ("segment",)
     else:

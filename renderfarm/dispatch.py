@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import jobs, line
+from renderfarm import crash, jobs, line
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.models import Unit, UnitStatus
@@ -56,12 +56,12 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
     pools = live_pools(session, settings)
     busy = line.busy_of(session, pools)
     admitted = []
-    for queue in line.queues(session):
+    for queue, lines in line.standing(session).items():
         pool = pools.get(queue, NOBODY)
-        room = pool.idle + SLACK - line.unclaimed(session, queue, pool)
+        room = pool.idle + SLACK - busy.unclaimed.get(queue, 0)
         if room <= 0:
             continue
-        turns = line.next_turns(session, settings, queue, pool, busy, room)
+        turns = line.next_turns(session, settings, queue, lines, pool, busy, room)
         moved = set(jobs.admit(session, [turn.unit_id for turn in turns.units]))
         line.serve(session, queue, turns, moved)
         admitted += [Admitted(turn.unit_id, queue) for turn in turns.units if turn.unit_id in moved]
@@ -125,6 +125,8 @@ class Dispatcher:
         """One round: admit, and publish that and what is overdue; how many messages went out."""
         with self._database.begin() as session:
             due = overdue(session, self._settings) + admit(session, self._settings)
+        if due:
+            crash.here(self._settings, crash.Point.ADMITTED)
         self._unsent.update((unit.unit_id, unit.queue) for unit in due)
         sent = 0
         while self._unsent:
@@ -134,6 +136,7 @@ class Dispatcher:
             except Exception as error:  # each broker has its own errors; none may end the dispatcher
                 log.warning("the broker took no message (%d wait): %s", len(self._unsent), error)
                 break
+            crash.here(self._settings, crash.Point.PUBLISHED)
             del self._unsent[unit_id]
             sent += 1
         return sent

@@ -136,7 +136,8 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("jobs_by_account", "account_id", "created_at"),
-        Index("jobs_open", "status", postgresql_where=text("status IN ('queued', 'processing')")),
+        Index("jobs_to_start", "queue_deadline", postgresql_where=text("status = 'queued'")),
+        Index("jobs_to_end", "run_deadline", postgresql_where=text("status = 'processing'")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -32,7 +32,10 @@ STAGES = """
     SELECT json_agg(json_build_array(stage, done, total, running, over)) FROM (
         SELECT stage, sum(done)::int8 AS done, sum(total)::int8 AS total,
             bool_or(status = 'running') AS running, bool_and(status = 'done') AS over
-        FROM units WHERE job_id = jobs.id GROUP BY stage
+        FROM units WHERE job_id = jobs.id
+            -- what is cancelled of an open job is of a plan that it had before
+            AND (status <> 'cancelled' OR jobs.status NOT IN ('queued', 'processing'))
+        GROUP BY stage
     ) AS stages
     """
 

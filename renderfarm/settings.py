@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self, get_type_hints
 
-_SHARED = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+from pipeline.choice import engine_of
+from pipeline.spec import EngineId, Model
+from renderfarm.crash import Armed
+
+_SHARED = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "engine_v3": "ENGINE_V3",
+    "engine_v4": "ENGINE_V4",
+}
+_BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 class SettingsError(Exception):
@@ -41,6 +51,13 @@ class Settings:
     public_url: str = "http://127.0.0.1:8080"
     #: Scratch space of workers; emptied unit by unit.
     work_dir: Path = Path(".farm/work")
+
+    #: Whether this is a farm to develop and to measure with; only such a one takes what follows.
+    development: bool = False
+    #: Instead of the model's own engine: ``fixed:ms=200`` takes 200 ms a frame and no processor,
+    #: ``,mark=b`` tints its picture (see ``pipeline.choice``).
+    engine_v3: str = ""
+    engine_v4: str = ""
 
     #: Limits of what comes in.
     max_upload_mb: int = 500
@@ -82,6 +99,27 @@ class Settings:
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.
     metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
+    #: Where a process is to die, in a trial of what the farm loses by it (see ``renderfarm.crash``).
+    crash_at: Armed = field(default_factory=Armed)
+
+    def __post_init__(self) -> None:
+        for model, text in self._engines().items():
+            variable = variable_of(f"engine_{model.name.lower()}")
+            if text and not self.development:
+                raise SettingsError(
+                    f"{variable}={text!r} is for development: unset it, or set FARM_DEVELOPMENT=1"
+                )
+            try:
+                engine_of(model, text)
+            except ValueError as error:
+                raise SettingsError(f"{variable}={text!r}: {error}") from error
+
+    def engine_of(self, model: Model) -> EngineId:
+        """What draws the model's pictures on this farm: what new jobs are pinned to."""
+        return engine_of(model, self._engines()[model])
+
+    def _engines(self) -> dict[Model, str]:
+        return {Model.V3: self.engine_v3, Model.V4: self.engine_v4}
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -95,8 +133,8 @@ class Settings:
             if not raw:
                 continue
             try:
-                values[each.name] = kinds[each.name](raw)
-            except ValueError as error:
+                values[each.name] = _BOOLS[raw.lower()] if kinds[each.name] is bool else kinds[each.name](raw)
+            except (ValueError, KeyError) as error:
                 raise SettingsError(f"{variable}={raw!r} is not a {kinds[each.name].__name__}") from error
         if "database_url" not in values:
             raise SettingsError("DATABASE_URL is not set; `farm up` sets it, or give your own")

@@ -10,15 +10,16 @@ from pipeline.spec import NEEDS, Model, Plan, Stage, VideoInfo
 QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
 CPU = "cpu"
 
-#: Percent of a job's whole work, as measured for a clip of some seconds. Fixed, so that a job's
+#: Percent of a job's whole work, as measured for a clip of half a minute. Fixed, so that a job's
 #: percentage never goes back.
 WEIGHTS: Mapping[Stage, int] = {
-    Stage.REFERENCE: 5,
-    Stage.ANALYSE: 33,
-    Stage.JOIN: 2,
-    Stage.PLATE: 17,
-    Stage.SEGMENT: 40,
-    Stage.STITCH: 3,
+    Stage.REFERENCE: 4,
+    Stage.ANALYSE: 45,
+    Stage.JOIN: 1,
+    Stage.SAMPLE: 4,
+    Stage.PLATE: 2,
+    Stage.SEGMENT: 43,
+    Stage.STITCH: 1,
 }
 
 #: Checkpoints in the order in which clients know them, and the stage that ends in each.
@@ -33,7 +34,7 @@ CHECKPOINTS: Mapping[str, Stage] = {
 OUTPUTS = ("output", "mask", "thumbnail")
 
 #: Stages that work through the video frame by frame; the size of the others is counted in percent.
-_BY_FRAME = frozenset({Stage.ANALYSE, Stage.PLATE, Stage.SEGMENT})
+_BY_FRAME = frozenset({Stage.ANALYSE, Stage.SAMPLE, Stage.SEGMENT})
 
 
 def queue_of(stage: Stage, model: Model) -> str:

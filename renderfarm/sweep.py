@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import garbage, idempotency, jobs, leases, line, pools, stages
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -50,6 +50,7 @@ class Sweeper:
             with self._database.begin() as session:
                 outcome = leases.take_back(session, self._settings, unit_id)
             if outcome is not None:
+                crash.here(self._settings, crash.Point.TAKEN_BACK)
                 log.warning("took back %s: %s", unit_id, outcome.value)
                 taken += 1
         return taken
@@ -57,7 +58,7 @@ class Sweeper:
     def enforce_deadlines(self) -> int:
         """Fail every job that is past its queue or run deadline."""
         failed = 0
-        for job_id in self._ids(select(Job.id).where(jobs.past_deadline()).limit(_BATCH)):
+        for job_id in self._ids(jobs.late().limit(_BATCH)):
             with self._database.begin() as session:
                 late = jobs.time_out(session, self._settings, job_id)
             if late:
@@ -108,7 +109,7 @@ class Sweeper:
             ]
         replanned = 0
         for job_id, model in stranded:
-            plan = plan_for(Model(model))
+            plan = plan_for(Model(model), engine=self._settings.engine_of(Model(model)))
             if not all(
                 queue in there and stages.pins_by(plan, queue) in there[queue].pins
                 for queue in (stages.QUEUES[Model(model)], stages.CPU)
@@ -138,6 +139,7 @@ class Sweeper:
                     log.warning("cannot delete %s yet: %s", key, error)
                     garbage.throw(session, self._settings, [key], _POSTPONED)
                     return collected
+                crash.here(self._settings, crash.Point.DELETED)
                 garbage.keep(session, [key])
         return _BATCH
 
@@ -152,6 +154,6 @@ class Sweeper:
         else:
             self._storage.delete(key)
 
-    def _ids(self, query: Select[str]) -> list[str]:
+    def _ids(self, query: Select[str] | CompoundSelect[str]) -> list[str]:
         with self._database.begin() as session:
             return list(session.scalars(query))

@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the farm settings of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith("FARM_") or name in {"DATABASE_URL", "REDIS_URL"}:
+        if name.startswith("FARM_") or name in {"DATABASE_URL", "REDIS_URL", "ENGINE_V3", "ENGINE_V4"}:
             monkeypatch.delenv(name)
 
 

@@ -37,11 +37,11 @@ def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -
     # Read by prometheus_client when it is imported, which is why the imports below come late.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
     from workers import log
-    from workers.drawing import COMMAND
+    from workers.drawing import command_of
     from workers.process import WorkerProcess
 
     log.configure(settings.log_level, queue)
-    return WorkerProcess(settings, queue, folder, command or COMMAND).run()
+    return WorkerProcess(settings, queue, folder, command or command_of(settings, queue)).run()
 
 
 @main.command()

@@ -15,17 +15,18 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from pipeline.protocol import Done, Item, Progress, Request
-from pipeline.spec import Span, Stage
+from pipeline.spec import Span, Stage, VideoInfo
 from pipeline.units import BY_SPANS, files_of, inputs_of, items_of
-from renderfarm import leases
+from renderfarm import crash, leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, Stored, StoredFile, checksum
 from workers.drawing import Drawing, DrawingError, Patience
+from workers.fetched import Fetched
 from workers.heart import Heart, Reason, Stopped
 from workers.metrics import FRAMES
-from workers.transfer import fetch, upload
+from workers.transfer import upload
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +62,18 @@ class Tools:
 
 
 class Attempt:
-    """Works in ``folder`` under the lease that ``heart`` keeps."""
+    """Works in ``folder`` under the lease that ``heart`` keeps; what it reads may be ``fetched`` already."""
 
-    def __init__(self, claim: Claim, folder: Path, heart: Heart, tools: Tools) -> None:
+    def __init__(self, claim: Claim, folder: Path, fetched: Fetched, heart: Heart, tools: Tools) -> None:
         self._claim = claim
         self._folder = folder
+        self._fetched = fetched
         self._heart = heart
         self._tools = tools
         self._drain_since: float | None = None
         self._items: list[Future[None]] = []
+        #: The parts that were drawn, by their indexes: each of them once.
+        self._kept: set[int] = set()
         self._drawn = False
 
     def run(self) -> Result:
@@ -85,12 +89,14 @@ class Attempt:
         self._check_items()
         if len(self._items) < len(request.spans):
             raise BrokenPromise(f"The engine drew {len(self._items)} of {len(request.spans)} parts.")
+        if request.stage is Stage.JOIN and not _are_cuts(done.facts.get("cuts"), request.video):
+            raise BrokenPromise("The engine named cuts that are none.")
         if missing := set(files_of(request.stage, request.spec)) - done.files.keys():
             raise BrokenPromise(f"The engine did not make {', '.join(sorted(missing))}.")
         log.info("drawn, now storing")
-        return Result(
-            [self._store(name, request.out / file) for name, file in done.files.items()], done.facts
-        )
+        files = [self._store(name, request.out / file) for name, file in done.files.items()]
+        crash.here(self._tools.settings, crash.Point.STORED, request.stage)
+        return Result(files, done.facts)
 
     def record(self, write: Callable[[Session], T]) -> T:
         """Commit ``write``, tried again while the database is away and the lease may still hold."""
@@ -109,8 +115,9 @@ class Attempt:
         stored = {name: (key, None) for name, key in claim.inputs.items()} | {
             file.name: (file.key, Stored(file.size, file.sha256)) for file in claim.artifacts.values()
         }
+        self._fetched.trim()
         inputs = {
-            name: fetch(self._tools.storage, stored[name][0], self._folder, self._tick, stored[name][1])
+            name: self._fetched.fetch(stored[name][0], self._tick, stored[name][1])
             for name in inputs_of(claim.stage, stored)
         }
         return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans)
@@ -122,7 +129,10 @@ class Attempt:
             for event in events:
                 match event:
                     case Progress(done, total):
+                        if request.spans and done > sum(map(len, request.spans)):
+                            raise BrokenPromise("The engine drew more frames than there are.")
                         self._heart.advance(done, total)
+                        crash.here(settings, crash.Point.DRAWN, request.stage)
                     case Item():
                         self._items.append(keep(event))
                         if self._tools.draining() and len(self._items) < len(request.spans):
@@ -153,11 +163,18 @@ class Attempt:
         """Store the files of a finished span and record them: from then on they are done for good."""
         self._check_items()  # where one could not be stored, the next one need not wait for the store
         span = next((span for span in request.spans if span.index == item.index), None)
-        if span is None or set(item.files) != set(items_of(request.stage, request.spec, span)):
+        if (
+            span is None
+            or span.index in self._kept
+            or set(item.files) != set(items_of(request.stage, request.spec, span))
+        ):
             raise BrokenPromise(f"The engine drew part {item.index}, which nobody asked for.")
+        self._kept.add(span.index)
         files = [self._store(name, request.out / file) for name, file in item.files.items()]
+        crash.here(self._tools.settings, crash.Point.ITEM_STORED, request.stage)
         if not self.record(lambda session: leases.add_item(session, self._claim, files)):
             raise Stopped(Reason.LOST)
+        crash.here(self._tools.settings, crash.Point.ITEM_RECORDED, request.stage)
         for file in item.files.values():
             (request.out / file).unlink()
         self._count(span)
@@ -181,5 +198,13 @@ class Attempt:
     def _tick_of_store(self) -> None:
         """Raise what stops the storing; after the last frame, its bytes are the progress."""
         self._check(self._tools.settings.drain_seconds + _LAST_UPLOAD_SECONDS)
+        crash.here(self._tools.settings, crash.Point.STORING, self._claim.stage)
         if self._drawn:
             self._heart.moved()
+
+
+def _are_cuts(value: object, video: VideoInfo | None) -> bool:
+    """Whether these can be the first frames of shots: later stages take a fact as it is."""
+    if not isinstance(value, list) or not all(isinstance(cut, int) for cut in value):
+        return False
+    return value == sorted({cut for cut in value if video is not None and 0 < cut < video.frames})

@@ -5,7 +5,7 @@
     |-- DrawingDied             it ended, or wrote what is not the protocol
     `-- DrawingHung             it made no progress for too long, and was killed
 
-It is started with the first request and kept for the next ones, so that engines are loaded once.
+It is started with the worker and kept for all requests, so that engines are loaded once.
 Whoever stops listening in the middle of a request, for whatever reason, ends the process and all
 that it started: it leads a process group of its own.
 """
@@ -26,10 +26,11 @@ from queue import Empty, SimpleQueue
 from typing import IO
 
 from pipeline.protocol import Done, Event, Failed, Item, Progress, Request, load_event
+from renderfarm.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: The real one; tests put smaller programs in its place.
+#: What draws with each model's own engine; tests put smaller programs in its place.
 COMMAND = (sys.executable, "-m", "pipeline", "serve")
 #: How often a waiting worker looks up, in seconds: a cancel is at most this old when it is seen.
 TICK = 0.25
@@ -37,6 +38,12 @@ TICK = 0.25
 LINE_LENGTH = 1 << 20
 #: Characters of standard error that an error carries.
 STDERR_LENGTH = 2000
+
+
+def command_of(settings: Settings, queue: str) -> tuple[str, ...]:
+    """What a worker of the queue draws with, where a setting chooses another engine than its model's own."""
+    engine = {"v3": settings.engine_v3, "v4": settings.engine_v4}.get(queue, "")
+    return (*COMMAND, "--engine", engine) if engine else COMMAND
 
 
 class DrawingError(Exception):
@@ -94,7 +101,7 @@ class Drawing:
 
         ``tick`` is called at least every ``TICK`` seconds; what it raises stops the drawing.
         """
-        process = self._warm()
+        process = self.warm()
         finished = False
         try:
             process.send(request)
@@ -126,7 +133,11 @@ class Drawing:
             self._process.kill()
             self._process = None
 
-    def _warm(self) -> _Process:
+    def warm(self) -> _Process:
+        """Start the process if none lives, so that the next request need not wait for its start.
+
+        It dies with the thread that started it: to be called by the one that runs the requests.
+        """
         if self._process is not None and not self._process.alive:
             self.close()
         if self._process is None:
@@ -229,7 +240,7 @@ class _Process:
             while line := pipe.readline(LINE_LENGTH):
                 try:
                     self._events.put(load_event(line.decode()))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except ValueError:
                     reason = f"wrote what is no event: {line[:80]!r}"
                     break
         self._events.put(_End(reason))

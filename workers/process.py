@@ -19,7 +19,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 
-from pipeline.spec import ENGINES, PERCEPTION_VERSION, PLAN_VERSION, Model
+from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 QUEUES = {"v3": (Model.V3,), "v4": (Model.V4,), "cpu": (Model.V3, Model.V4)}
 
 
-def identity(queue: str, name: str) -> WorkerIdentity:
+def identity(settings: Settings, queue: str, name: str) -> WorkerIdentity:
     """Who this worker is, and the versions it can run."""
-    engines = [str(ENGINES[model]) for model in QUEUES[queue]]
+    engines = [str(settings.engine_of(model)) for model in QUEUES[queue]]
     versions = {"engines": engines, "perception": PERCEPTION_VERSION, "plan": PLAN_VERSION}
     return WorkerIdentity(name=f"{platform.node()}:{name}", queue=queue, versions=versions)
 
@@ -55,7 +55,7 @@ class WorkerProcess:
         self._folder = folder
         self._command = command
         self._board = Board()
-        self._worker = identity(queue, folder.name)
+        self._worker = identity(settings, queue, folder.name)
         self._presence: Presence | None = None
         self._runner: Runner | None = None
         self._main = os.getpid()
@@ -111,6 +111,7 @@ class WorkerProcess:
             draining=lambda: self._board.draining,
         )
         self._runner = Runner(self._worker, self._folder, self._board, tools)
+        self._runner.warm()
 
     def _on_child_end(self, **_: object) -> None:
         if self._runner is not None:

@@ -10,12 +10,13 @@ from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from renderfarm import jobs, leases
+from renderfarm import crash, jobs, leases
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
 from workers.board import Board
 from workers.drawing import DrawingError
+from workers.fetched import Fetched
 from workers.folder import WorkerFolder
 from workers.heart import Heart, Reason, Stopped
 from workers.log import about
@@ -47,6 +48,7 @@ class Runner:
         self._folder = folder
         self._board = board
         self._tools = tools
+        self._fetched = Fetched(tools.storage, folder.path / "fetched")
 
     def run(self, unit_id: str) -> Outcome:
         """Work on the unit if it is to be had. Whatever goes wrong with the work is an outcome."""
@@ -67,12 +69,23 @@ class Runner:
         ATTEMPTS.labels(stage, outcome.value).inc()
         return outcome
 
+    def warm(self) -> None:
+        """Have the process that draws ready for the next unit: one that failed was ended."""
+        if self._tools.draining():
+            return
+        try:
+            self._tools.drawing.warm()
+        except OSError as error:  # no memory, no processes: the next unit tries again, and is told
+            log.warning("what draws does not start: %s", error)
+
     def close(self) -> None:
-        """End the process that draws."""
+        """End the process that draws, and let go of what it read."""
         self._tools.drawing.close()
+        self._fetched.clear()
 
     def _attempt(self, claim: Claim, claimed_at: float) -> Outcome:
         with self._at_work(claim, claimed_at) as attempt:
+            crash.here(self._settings, crash.Point.CLAIMED, claim.stage)
             log.info("claimed")
             try:
                 outcome = self._work(claim, attempt)
@@ -106,7 +119,7 @@ class Runner:
         self._board.unit_id = claim.unit_id
         try:
             with about(claim.unit_id, claim.attempt), self._folder.scratch(name) as folder, heart:
-                yield Attempt(claim, folder, heart, self._tools)
+                yield Attempt(claim, folder, self._fetched, heart, self._tools)
         finally:
             self._board.unit_id = None
 
@@ -133,6 +146,7 @@ class Runner:
         finished = attempt.record(
             lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
         )
+        crash.here(self._settings, crash.Point.FINISHED, claim.stage)
         return Outcome.DONE if finished else Outcome.STALE
 
     def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, *, retryable: bool) -> Outcome:

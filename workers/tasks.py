@@ -25,6 +25,7 @@ def register(app: Celery, runner: Callable[[], Runner]) -> None:
     @app.task(name=TASK, throws=(UnitFailed,))
     def unit(unit_id: str) -> str:
         outcome = runner().run(unit_id)
+        runner().warm()
         if outcome is Outcome.FAILED:
             raise UnitFailed(unit_id)
         if outcome in {Outcome.RETRY, Outcome.HANDED_OVER}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EngineError, ToolError
+from pipeline.ffmpeg.boxes import encoding_of
 from pipeline.ffmpeg.probe import Source, inspect
 from pipeline.ffmpeg.tool import BITEXACT, flags, guard, run, running
 from pipeline.ffmpeg.write import ticks
 
-#: What must be the same in segments for one header to serve them all.
-_PARAMETERS = "codec_name,profile,level,width,height,pix_fmt,time_base,extradata_hash"
 _AAC_PACKET = 1024  # samples
 _AAC_RATES = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
 
@@ -29,9 +27,9 @@ def join(segments: Sequence[Path], path: Path, rate: Fraction) -> None:
     """
     if not segments:
         raise EngineError("there are no segments to join")
-    parameters = [_parameters(segment) for segment in segments]
-    for segment, own in zip(segments, parameters, strict=True):
-        if own != parameters[0]:
+    first = encoding_of(segments[0])
+    for segment in segments:
+        if encoding_of(segment) != first:
             raise EngineError(f"{segment.name} was encoded otherwise than {segments[0].name}")
     listing = path.with_name(f".{path.name}.segments")
     listing.write_text("ffconcat version 1.0\n" + "".join(f"file {_quoted(s)}\n" for s in segments))
@@ -140,17 +138,6 @@ def still(video: Path, path: Path, second: float, side: int) -> None:
         "taking the thumbnail",
         ToolError,
     )
-
-
-def _parameters(segment: Path) -> dict[str, str]:
-    arguments = ["-v", "error", "-show_data_hash", "sha256", "-select_streams", "v:0"]
-    wanted = ["-show_entries", f"stream={_PARAMETERS}", "-of", "json"]
-    with running("ffprobe", [*arguments, *wanted, f"file:{segment.absolute()}"]) as child:
-        text = child.stdout.read()
-        if child.process.wait() != 0:
-            raise child.failure(f"{segment.name} cannot be read", ToolError)
-    parameters: dict[str, str] = json.loads(text)["streams"][0]
-    return parameters
 
 
 def _quoted(path: Path) -> str:

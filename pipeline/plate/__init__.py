@@ -1,5 +1,6 @@
 """The plate: what the camera would have seen without the people.
 
+    gather(request, report)       the SAMPLE stage
     make_plate(request, report)   the PLATE stage
     Plate.load(path)              what it wrote, frame by frame
 
@@ -8,6 +9,7 @@ saw is filled from its surroundings, and each frame's light is matched.
 """
 
 from pipeline.plate.artifact import Plate
+from pipeline.plate.gather import gather
 from pipeline.plate.make import make_plate
 
-__all__ = ["Plate", "make_plate"]
+__all__ = ["Plate", "gather", "make_plate"]

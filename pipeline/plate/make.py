@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import read_chosen
-from pipeline.perception.mattes import chosen_mattes
 from pipeline.perception.tracks import Tracks
 from pipeline.plate.artifact import save_plate
 from pipeline.plate.fillers import filler_for
-from pipeline.plate.samples import Samples, chosen
-from pipeline.plate.views import View, views_of
+from pipeline.plate.gather import sampled, samples_in
+from pipeline.plate.samples import Samples
+from pipeline.plate.views import View
 from pipeline.protocol import Done, Progress, Report, Request
 
 Frame = NDArray[np.uint8]
@@ -23,33 +22,30 @@ _FILL_STEPS = 20
 
 
 def make_plate(request: Request, report: Report) -> Done:
-    """Write ``plate`` from ``video``, ``tracks`` and the mattes."""
+    """Write ``plate`` from ``tracks`` and the samples of all pieces."""
     video = request.video
     assert video is not None
     tracks = Tracks.load(request.inputs["tracks"])
-    views = views_of(tracks, video.frames, video.width, video.height)
+    views = sampled(tracks, video)
     path = request.out / "plate.npz"
     finished = _finished(request, tracks, views, report)
-    save_plate(path, (video.width, video.height), views, finished)
+    save_plate(path, (video.width, video.height), [view for view, _ in views], finished)
     return Done({"plate": str(path)})
 
 
 def _finished(
-    request: Request, tracks: Tracks, views: Sequence[View], report: Report
+    request: Request, tracks: Tracks, views: Sequence[tuple[View, list[int]]], report: Report
 ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
     """Each view's canvas, and how bright its frames are beside it."""
     video = request.video
     assert video is not None
     fill = filler_for(request.plan.fill)
-    known = _known(tracks, video.frames)
-    numbers = [chosen(view, known[view.start : view.stop]) for view in views]
-    every = [number for each in numbers for number in each]
-    total, done = len(every) + _FILL_STEPS * len(views), 0
-    colors = read_chosen(request.inputs["video"], video, every)
-    frames = zip(colors, chosen_mattes(request, every, tracks), strict=True)
-    for view, own in zip(views, numbers, strict=True):
-        samples = Samples(view, own, (video.width, video.height))
-        for place in range(len(own)):
+    total, done = sum(len(numbers) + _FILL_STEPS for _, numbers in views), 0
+    names = sorted(name for name in request.inputs if name.startswith("sample-"))
+    frames = samples_in([request.inputs[name] for name in names])
+    for view, numbers in views:
+        samples = Samples(view, numbers, (video.width, video.height))
+        for place in range(len(numbers)):
             samples.put(place, *next(frames))
             done += 1
             report(Progress(done, total))
@@ -61,11 +57,3 @@ def _finished(
         yield fill(canvas, hole), gains
         done += _FILL_STEPS
         report(Progress(done, total))
-
-
-def _known(tracks: Tracks, frames: int) -> NDArray[np.bool_]:
-    """(T,): the frames in which everybody who is there was found; others' mattes miss somebody."""
-    result = np.ones(frames, np.bool_)
-    for person in tracks.people:
-        result &= ~person.present | (person.slot >= 0)
-    return result

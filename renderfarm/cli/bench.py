@@ -13,6 +13,7 @@ import click
 from pipeline.spec import Model
 from renderfarm.cli.common import ROOT, as_json, emit, table
 from renderfarm.local.errors import StackError
+from renderfarm.local.interrupts import Interrupts
 
 #: Real clips beside the checkout; they are no part of it.
 REAL = ROOT.parent / "shared" / "data"
@@ -71,6 +72,43 @@ def picture(
         path = ROOT / "README.md"
         path.write_text(with_table(path.read_text(), rows))
     emit(measured, as_json, lambda: table(list(rows[0]) if rows else (), rows))
+
+
+@bench.command()
+@click.option(
+    "--full", is_flag=True, help="Every kind, also the slow ones; 1,000 duels, 10,000 waiting jobs."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the sample of kinds, and of the mixtures.")
+@click.option("--only", multiple=True, metavar="WORDS", help="Only kinds with these words in their names.")
+@click.option("--mixtures", default=1, show_default=True, help="How many mixtures, from seeds in a row.")
+@click.option("--jobs", default=20, show_default=True, help="Jobs in a mixture.")
+@click.option("--logs", is_flag=True, help="Print the processes' logs where something was wrong.")
+@as_json
+def faults(
+    full: bool, seed: int, only: tuple[str, ...], mixtures: int, jobs: int, logs: bool, as_json: bool
+) -> None:
+    """Do harm to farms of real processes, and see whether they lose anything."""
+    from renderfarm.trial.bench import Wish, run
+    from renderfarm.trial.case import Finding
+
+    def report(found: Finding) -> None:
+        ends = ", ".join(f"{number} {how}" for how, number in sorted(found.ends.items()))
+        notes = ", ".join(f"{what}: {figure:g}" for what, figure in found.notes.items())
+        told = "; ".join(part for part in (ends, notes) if part)
+        click.echo(
+            f"{'FAILED' if found.wrong else 'ok':6} {found.seconds:6.1f} s  {found.name}  ({told})", err=True
+        )
+        for line in found.wrong:
+            click.echo(f"         {line}", err=True)
+        if logs and found.logs:
+            click.echo(found.logs, err=True)
+
+    wish = Wish(seed=seed, only=only, mixtures=mixtures, jobs=jobs, full=full)
+    with Interrupts():
+        found = run(wish, report)
+    emit(found, as_json, lambda: click.echo(f"{found['survived']} of {found['tried']} survived"))
+    if found["failed"]:
+        sys.exit(1)
 
 
 def with_table(text: str, rows: Sequence[Mapping[str, str]]) -> str:

@@ -19,6 +19,7 @@ from renderfarm.local.ports import wait_for
 from renderfarm.local.programs import FARM_GROUPS, SERVICES, environment, programs
 from renderfarm.local.state import State, choose
 from renderfarm.local.supervisor import Supervisor, end_of_log
+from renderfarm.settings import Settings
 
 #: The account that the first start makes, and what it may spend.
 LOCAL_ACCOUNT, LOCAL_CREDITS = "local", 1000
@@ -100,6 +101,7 @@ class Stack:
         state.save(self.home.state)
         supervisor = Supervisor(self.home, state.ports["supervisor"])
         environ = environment(self.home, state, self._caller)
+        Settings.from_env(environ)  # told here, not by each process in its log
         say("starting the services")
         with interrupts.held():  # a process that we do not know yet could not be stopped
             child = supervisor.launch(programs(self.home, state, cluster), environ, root=os.geteuid() == 0)

@@ -30,7 +30,7 @@ class FileStore(Storage):
         return self._root / checked(key)
 
     def writer(self, key: str, content_type: str = "") -> Writer:
-        return _FileWriter(self.path(key), self._prune)
+        return _FileWriter(self._root, self.path(key), self._prune)
 
     def fetch(self, key: str, folder: Path) -> Path:
         self.size(key)
@@ -41,7 +41,7 @@ class FileStore(Storage):
 
     def size(self, key: str) -> int:
         path = self.path(key)
-        with _disk(key):
+        with _disk(self._root, key):
             if path.is_dir():
                 raise NotStored(key)
             return path.stat().st_size
@@ -49,7 +49,7 @@ class FileStore(Storage):
     def delete(self, key: str) -> None:
         path = self.path(key)
         # Another thread may prune the folder at any moment: then nothing is there any more.
-        with _disk(key), suppress(FileNotFoundError):
+        with _disk(self._root, key), suppress(FileNotFoundError):
             if path.is_dir():
                 return  # a key is never a folder
             path.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ class FileStore(Storage):
 
     def delete_prefix(self, prefix: str) -> None:
         top = self._root / checked_prefix(prefix)
-        with _disk(prefix):
+        with _disk(self._root, prefix):
             while top.exists():
                 with suppress(FileNotFoundError):  # somebody else removes the same: look again
                     shutil.rmtree(top)
@@ -74,7 +74,7 @@ class FileStore(Storage):
         return f"{self._base}/{quote(checked(key))}"
 
     def check(self) -> None:
-        with _disk("the root folder"):
+        with _disk(self._root, "the root folder"):
             self._root.mkdir(parents=True, exist_ok=True)
             if not os.access(self._root, os.W_OK):
                 raise StorageError(f"{self._root} cannot be written to")
@@ -92,12 +92,13 @@ class FileStore(Storage):
 
 
 class _FileWriter(Writer):
-    def __init__(self, path: Path, prune: Callable[[Path], None]) -> None:
+    def __init__(self, root: Path, path: Path, prune: Callable[[Path], None]) -> None:
         super().__init__()
+        self._root = root
         self._prune = prune
         self._path = path
         self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-        with _disk(str(path)):
+        with _disk(root, str(path)):
             self._file = self._create()
 
     def _create(self) -> BinaryIO:
@@ -109,21 +110,25 @@ class _FileWriter(Writer):
         raise StorageError(f"{self._part.parent} cannot be made")
 
     def _append(self, data: bytes) -> None:
-        with _disk(str(self._path)):
+        with _disk(self._root, str(self._path)):
             self._file.write(data)
 
     def _finish(self) -> None:
-        with _disk(str(self._path)):
+        with _disk(self._root, str(self._path)):
             self._file.flush()
             os.fsync(self._file.fileno())  # a row will name this file: it has to outlive a power cut
             self._file.close()
             self._part.replace(self._path)
             _sync(self._path.parent)  # the name, too
+            # What writers of the same object left that were killed: nobody deletes the object any more.
+            for left in self._path.parent.glob(f".{self._path.name}.*.part"):
+                left.unlink(missing_ok=True)
 
     def _abort(self) -> None:
         with suppress(OSError):  # on a full disk closing fails as it flushes; the file goes either way
             self._file.close()
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may be away
+            self._part.unlink(missing_ok=True)
         self._prune(self._path.parent)
 
 
@@ -136,10 +141,12 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _disk(what: str) -> Iterator[None]:
+def _disk(root: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
+        if not root.is_dir():  # the disk is away, with all that is stored
+            raise StorageError(f"{root} is not there: {error}") from error
         raise NotStored(what) from error
     except OSError as error:
         raise StorageError(f"{what}: {error}") from error

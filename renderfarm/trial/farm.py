@@ -5,39 +5,55 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import select, text
 
-from pipeline.spec import Model, RenderSpec, plan_for
+from pipeline.spec import Model, RenderSpec, VideoInfo, plan_for
 from renderfarm import accounts, credits, garbage, jobs, media
 from renderfarm.client import Client
 from renderfarm.db import Database, new_id
 from renderfarm.local.ports import answers, free_port
+from renderfarm.local.processes import members
 from renderfarm.local.redis import Redis
 from renderfarm.models import FINAL, Job, Unit
 from renderfarm.settings import Settings, variable_of
-from renderfarm.storage import Storage, open_storage
-from renderfarm.trial.clip import make_clip, make_picture
+from renderfarm.storage import FileStore, Storage, open_storage
+from renderfarm.trial import unruly
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.process import Process
+from renderfarm.trial.unruly import How
 from renderfarm.trial.waiting import until
 
 #: A clock that makes a fault take seconds.
 QUICK: Mapping[str, Any] = {
     "lease_seconds": 3.0,
-    "heartbeat_seconds": 0.5,
+    "heartbeat_seconds": 0.25,
     "sweep_seconds": 0.25,
     "republish_seconds": 2.0,
     "retry_seconds": 0.2,
     "drain_seconds": 4.0,
+    # What draws takes its time, and no processor.
+    "development": True,
+    "engine_v4": "fixed:ms=20",
 }
+#: A plan that makes several pieces and segments of two seconds.
+SHORT: Mapping[str, Any] = {"piece_frames": 30, "segment_frames": 20}
 CREDITS = 7
+#: A worker with another command for what draws.
+_WORKER = """
+import sys
+from renderfarm.settings import Settings
+from workers.__main__ import work
+sys.exit(work(Settings.from_env(), sys.argv[1], sys.argv[2:]))
+"""
 
 #: The command of a worker of a queue.
 WorkerCommand = Callable[[str], Sequence[str]]
@@ -46,6 +62,13 @@ WorkerCommand = Callable[[str], Sequence[str]]
 def real_worker(queue: str) -> Sequence[str]:
     """The worker that a deployment runs."""
     return (sys.executable, "-m", "workers", "run", queue)
+
+
+def unruly_worker(how: How, token: str, engine: str) -> Sequence[str]:
+    """A v4 worker whose engine misbehaves once it has removed the file ``token`` (``-``: always)."""
+    serve = [sys.executable, "-m", "pipeline", "serve", "--engine", engine]
+    between = [sys.executable, "-m", unruly.__name__, how.value, token, *serve]
+    return [sys.executable, "-c", _WORKER, "v4", *between]
 
 
 class Farm:
@@ -70,12 +93,13 @@ class Farm:
         self.database = Database(settings.database_url)
         self.store: Storage = open_storage(settings)
         self.account_id = self._account()
-        self._environ = {**ground.environ(), **_variables(settings), **environ}
+        self._environ = {**ground.environ(folder), **_variables(settings), **environ}
         self._worker_command = worker_command
         self.redis = self._process("redis", broker.command(), lambda _: answers(broker.port))
         self.dispatchers: list[Process] = []
         self.workers: list[Process] = []
         self.api: Process | None = None
+        self._videos: dict[Path, VideoInfo] = {}
 
     @classmethod
     @contextmanager
@@ -152,7 +176,7 @@ class Farm:
         """The ingress, started; ``client`` speaks to it."""
         port = int(self.settings.public_url.rpartition(":")[2])
         command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
-        self.api = self._process("api", command, lambda _: answers(port))
+        self.api = self._process("api", command, lambda _: self._takes_requests())
         self.api.environ["FARM_API_BIND"] = f"127.0.0.1:{port}"
         self.api.start(**armed)
         return self.api
@@ -187,34 +211,30 @@ class Farm:
         """The queue that a worker serves."""
         return worker.name.rpartition("-")[0]
 
-    @cached_property
-    def picture(self) -> Path:
-        """The reference image of the jobs."""
-        return make_picture(self.folder / "picture.png")
-
-    @cached_property
-    def clip(self) -> Path:
-        """The driving video of the jobs, unless they bring their own."""
-        return make_clip(self.folder / "clip.mp4")
-
     def submit(self, clip: Path | None = None, *, account_id: str = "", **changed: Any) -> str:
         """A new job, as the ingress submits it; its id. ``changed`` are fields of ``jobs.NewJob``."""
         account_id = account_id or self.account_id
         inputs = {name: f"in/{account_id}/{new_id('file')}" for name in ("picture", "video")}
         with self.database.begin() as session:
             garbage.throw(session, self.settings, inputs.values(), 3600)
-        self.store.put(inputs["picture"], self.picture)
-        self.store.put(inputs["video"], clip or self.clip)
+        self.store.put(inputs["picture"], self.ground.picture)
+        self.store.put(inputs["video"], clip or self.ground.clip)
+        return self.submit_rows(clip, account_id=account_id, inputs=inputs, **changed)
+
+    def submit_rows(self, clip: Path | None = None, *, account_id: str = "", **changed: Any) -> str:
+        """A new job of which only the rows are there, to be counted rather than drawn; its id."""
+        mode = changed.get("mode", "full_pipeline")
         given: dict[str, Any] = {
             "spec": RenderSpec(),
-            "plan": plan_for(Model.V4),
-            "video": media.judge_video(self.settings, self.store, inputs["video"]).video,
-            "inputs": inputs,
-            "mode": "full_pipeline",
-            "credits": CREDITS,
+            "plan": replace(plan_for(Model.V4, engine=self.settings.engine_of(Model.V4)), **SHORT),
+            "video": self._video(clip or self.ground.clip),
+            "inputs": {"picture": "in/nobody/picture", "video": "in/nobody/video"},
+            "mode": mode,
+            "credits": CREDITS * (jobs.FAST_FACTOR if mode == jobs.FAST else 1),
         }
+        new = jobs.NewJob(**{**given, **changed})
         with self.database.begin() as session:
-            return jobs.submit(session, self.settings, account_id, jobs.NewJob(**{**given, **changed})).id
+            return jobs.submit(session, self.settings, account_id or self.account_id, new).id
 
     def cancel(self, job_id: str) -> None:
         """End the job; raises ``FarmError`` where it has ended."""
@@ -250,13 +270,13 @@ class Farm:
         return until(ended, seconds, "jobs to end") if job_ids else {}
 
     def wait_drawing(self, job_id: str, unit: str = "segment:0", seconds: float = 60) -> Process:
-        """Wait until the job's unit is drawn, some frames of it done; the worker that draws it."""
+        """Wait until some frames of the job's unit are drawn, or all; the worker that draws it."""
         unit_id = f"{job_id}:{unit}"
 
         def drawn() -> Process | None:
             with self.database.begin() as session:
                 found = session.get(Unit, unit_id)
-                if found is None or found.status != "running" or not found.attempt_done:
+                if found is None or not (found.status == "done" or found.attempt_done):
                     return None
             return self.worker_of(unit_id)
 
@@ -277,6 +297,7 @@ class Farm:
         """End every process and remove all that the farm had."""
         for process in self.processes:
             process.destroy()
+        until(lambda: not _killed(str(self.folder)), 20, "the end of every process")
         self.database.close()
         if not self.ground.postgres.alive:
             self.ground.postgres.start()
@@ -289,17 +310,39 @@ class Farm:
         (logs := self.folder / "logs").mkdir(exist_ok=True)
         return Process(name, command, self._environ, logs / f"{name}.log", ready=ready)
 
+    def _video(self, clip: Path) -> VideoInfo:
+        if clip not in self._videos:
+            here = FileStore(clip.parent, "")
+            self._videos[clip] = media.judge_video(self.settings, here, clip.name).video
+        return self._videos[clip]
+
     def _account(self) -> str:
         with self.database.begin() as session:
             account = accounts.create_account(session, "trial")
             credits.grant(session, account.id, 1_000_000)
             return account.id
 
+    def _takes_requests(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.settings.public_url}/readyz", timeout=5):
+                return True
+        except OSError:
+            return False
+
     def _listeners(self) -> int:
         """How many dispatchers listen for work."""
         listening = "datname = current_database() AND query LIKE 'LISTEN%'"
         with self.database.begin() as session:
             return session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {listening}")) or 0
+
+
+def _killed(mark: str) -> list[psutil.Process]:
+    """Kill what is marked so; what there was."""
+    found = members(mark)
+    for each in found:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    return found
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from renderfarm.local import postgres
 from renderfarm.local.ports import free_port
 from renderfarm.local.processes import MARK
 from renderfarm.migrate import migrate
+from renderfarm.trial.clip import make_clip, make_picture
 from renderfarm.trial.janitor import Janitor
 from renderfarm.trial.process import Process
 
@@ -41,8 +43,9 @@ class Ground:
         janitor.mind(self._cluster.data)
         self.postgres = Process(
             "postgres",
-            self._cluster.command(self._port),
-            self.environ(),
+            # What is committed outlives every death of the process; the machine's own death is not tried.
+            [*self._cluster.command(self._port), "-c", "fsync=off"],
+            self.environ(folder),
             folder / "postgres.log",
             ready=lambda _: self._answers(),
             stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
@@ -69,10 +72,20 @@ class Ground:
                 shutil.rmtree(ground._cluster.data, ignore_errors=True)
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def environ(self) -> dict[str, str]:
-        """What every process on this ground gets; nothing of the caller's farm is in it."""
+    @cached_property
+    def picture(self) -> Path:
+        """A reference image."""
+        return make_picture(self.folder / "picture.png")
+
+    @cached_property
+    def clip(self) -> Path:
+        """A driving video of two seconds."""
+        return make_clip(self.folder / "clip.mp4")
+
+    def environ(self, folder: Path) -> dict[str, str]:
+        """What a process gets, marked with the folder; nothing of the caller's farm is in it."""
         taken = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: str(self.folder)}
+        own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: str(folder)}
         path = f"{Path(sys.executable).parent}:{taken.get('PATH', '/usr/bin:/bin')}"
         return {**taken, **own, "PATH": path}
 
@@ -95,8 +108,10 @@ class Ground:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def room(self, name: str) -> Path:
-        """A new folder for a farm."""
-        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        """A new folder for a farm, minded by the janitor."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        self._janitor.mind(folder)
+        return folder
 
     def _answers(self) -> bool:
         try:

@@ -40,8 +40,6 @@ class Process:
         self._stop_signal = stop_signal
         self._user = user
         self._popen: subprocess.Popen[bytes] | None = None
-        #: All that its lives started, to be ended with it.
-        self._relatives: list[psutil.Process] = []
         self._log_from = 0
         #: Whether it should run: not before its start, nor after somebody ended it on purpose.
         self.wanted = False
@@ -114,7 +112,6 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to it alone, and wait for its end; what it started has to look after itself."""
         self.wanted = False
-        self._relatives += self.family()[1:]
         self._send(signal.SIGKILL)
         self.wait_end()
 
@@ -145,9 +142,9 @@ class Process:
             return []
 
     def destroy(self) -> None:
-        """SIGKILL to it and all that its lives started, and wait for their end."""
+        """SIGKILL to it and all that it has started, and wait for their end."""
         self.wanted = False
-        doomed = [*self.family(), *self._relatives]
+        doomed = self.family()
         for each in doomed:
             _signal(each, signal.SIGKILL)
         if self._popen is not None:

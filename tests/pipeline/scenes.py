@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from pipeline.ffmpeg import VideoWriter, probe
 from pipeline.perception.light import light_of
 from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.tracks import JOINTS, Person, Tracks
-from pipeline.protocol import Request
+from pipeline.plate import gather, make_plate
+from pipeline.protocol import Item, Progress, Report, Request
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
 
 Frame = NDArray[np.uint8]
@@ -86,7 +87,7 @@ class WalkingBlock:
         return np.asarray(cv2.resize(self.frame(number), MATTE, interpolation=cv2.INTER_AREA), np.uint8)
 
     def request(self, folder: Path, plan: Plan | None = None) -> Request:
-        """A PLATE request for this scene, its inputs written into ``folder``."""
+        """A SAMPLE request for this scene, its inputs written into ``folder``; for ``plate_of``."""
         plan = plan or plan_for(Model.V4)
         inputs = {"video": folder / "video.mp4", "tracks": folder / "tracks.npz"}
         with VideoWriter(inputs["video"], WIDTH, HEIGHT, RATE) as writer:
@@ -101,7 +102,8 @@ class WalkingBlock:
                     writer.write(matte, np.zeros_like(matte))
         out = folder / "out"
         out.mkdir()
-        return Request(Stage.PLATE, RenderSpec(), plan, out, inputs, self.info(inputs["video"]))
+        spans = plan.pieces(self.frames)
+        return Request(Stage.SAMPLE, RenderSpec(), plan, out, inputs, self.info(inputs["video"]), spans)
 
     def info(self, path: Path) -> VideoInfo:
         info = probe(path)
@@ -143,6 +145,20 @@ class Flickering(WalkingBlock):
     def background(self, number: int) -> Frame:
         steady = super().background(number)
         return np.asarray(np.rint(steady * (0.93 if number % 2 else 1.0)), np.uint8)
+
+
+def plate_of(request: Request, report: Report = lambda _: None) -> Path:
+    """The plate of a scene's request, made by way of its samples; what is told is told to ``report``."""
+    samples: dict[str, Path] = {}
+
+    def listen(event: Progress | Item) -> None:
+        if isinstance(event, Item):
+            samples.update({name: Path(path) for name, path in event.files.items()})
+
+    gather(request, listen)
+    inputs = {"tracks": request.inputs["tracks"], **samples}
+    done = make_plate(replace(request, stage=Stage.PLATE, inputs=inputs, spans=()), report)
+    return Path(done.files["plate"])
 
 
 def psnr(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:

@@ -21,11 +21,11 @@ from pipeline.errors import UnknownPerson, WrongModel
 from pipeline.ffmpeg import read_frames
 from pipeline.perception.mattes import MatteWriter
 from pipeline.perception.tracks import JOINTS, Joint, Person, Tracks
-from pipeline.plate import Plate, make_plate
+from pipeline.plate import Plate
 from pipeline.protocol import Request
 from pipeline.spec import Background, Model, RenderSpec, Span, Stage
 from pipeline.stages import run
-from tests.pipeline.scenes import HEIGHT, MATTE, RATE, WIDTH, Frame, WalkingBlock
+from tests.pipeline.scenes import HEIGHT, MATTE, RATE, WIDTH, Frame, WalkingBlock, plate_of
 
 WALKER, STANDER = "person_0000000a", "person_0000000b"
 #: Where somebody stands: left, top, right, bottom.
@@ -107,7 +107,7 @@ class Painter(Engine):
 def frames_of(scene: Two, folder: Path, spec: RenderSpec) -> tuple[list[Frame], list[Frame]]:
     """The driver's frames, and those that would be encoded."""
     request = scene.request(folder)
-    plate = Plate.load(Path(make_plate(request, lambda _: None).files["plate"]))
+    plate = Plate.load(plate_of(request))
     request = replace(request, stage=Stage.SEGMENT, spec=spec)
     assert request.video is not None
     span = Span(0, 0, scene.frames)
@@ -127,7 +127,7 @@ def test_the_scene_is_known_before_threads_share_its_plate(tmp_path: Path) -> No
 
     scene = Two()
     request = replace(scene.request(tmp_path), stage=Stage.SEGMENT, spec=RenderSpec(cast=((WALKER, 0),)))
-    plate = Watched.load(Path(make_plate(request, lambda _: None).files["plate"]))
+    plate = Watched.load(plate_of(request))
     anyone = {0: cast(Character, None)}
     for _ in composed(request, Span(0, 0, scene.frames), scene.tracks(), plate, anyone, Painter()):
         pass
@@ -209,7 +209,7 @@ def test_a_spec_with_a_cast_comes_back_from_json_and_an_old_one_without_does_too
 def test_a_scene_made_for_one_model_is_refused_by_the_other(tmp_path: Path) -> None:
     scene = Two()
     request = replace(scene.request(tmp_path), stage=Stage.SEGMENT)
-    plate = {"plate": Path(make_plate(request, lambda _: None).files["plate"])}
+    plate = {"plate": plate_of(request)}
     replace(scene.tracks(), model=Model.V3).save(request.inputs["tracks"])
     with pytest.raises(WrongModel) as raised:
         run(replace(request, inputs={**request.inputs, **plate}), lambda _: None)

@@ -116,16 +116,30 @@ def test_a_transparent_background_gives_black_and_a_mask_of_the_same_size(tmp_pa
 @pytest.mark.parametrize(
     "frames",
     [
+        [],
         [square()] * (FRAMES - 1),
         [square()] * (FRAMES + 1),
         [square()[:-2]] * FRAMES,
-        [np.full((HEIGHT, WIDTH, 4), np.nan, np.float32)] * FRAMES,
+        [square().astype(np.int32)] * FRAMES,
+        [None] * FRAMES,
+        [square()] * (FRAMES - 1) + [np.full((HEIGHT, WIDTH, 4), np.nan, np.float32)],
+        [np.full((HEIGHT, WIDTH, 4), np.inf, np.float16)] * FRAMES,
     ],
-    ids=["too few", "too many", "wrong shape", "no numbers"],
+    ids=["none", "too few", "too many", "wrong shape", "wrong kind", "no frame", "no number", "no end"],
 )
 def test_an_engine_that_breaks_its_promise_fails_and_leaves_no_file(
     tmp_path: Path, frames: list[np.ndarray]
 ) -> None:
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="given/1 gave") as caught:
         segment(tmp_path, frames, RenderSpec(Model.V3, Background.SOLID))
+    assert caught.value.retryable  # by a fresh process, or elsewhere
     assert list(tmp_path.iterdir()) == []
+
+
+def test_floats_are_shares_of_full_light(tmp_path: Path) -> None:
+    half = np.full((HEIGHT, WIDTH, 4), 0.5, np.float32)
+    half[..., 3] = 1
+    item, _ = segment(tmp_path, [half] * FRAMES, RenderSpec(Model.V3, Background.SOLID))
+    path = Path(item.files["segment-0003"])
+    frame = next(read_frames(path, probe(path)))
+    assert np.abs(frame.astype(int) - 128).max() <= 2

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from pipeline import weights
 from pipeline.__main__ import main
 from pipeline.errors import EngineError
-from pipeline.plate import Plate, make_plate
+from pipeline.plate import Plate
 from pipeline.plate.fill import fill
 from pipeline.plate.fillers import LAMA, LAMA_FILE, best_fill, filler_for
 from pipeline.spec import EMBEDDED_FILL, Model, Plan, plan_for
-from tests.pipeline.scenes import WalkingBlock, wall
+from tests.pipeline.scenes import WalkingBlock, plate_of, wall
 
 
 class Green(torch.nn.Module):
@@ -115,12 +115,12 @@ def test_the_plans_filler_makes_the_plate(folder: Path, tmp_path: Path) -> None:
     plan = plan_for(Model.V4, best_fill())
     assert Plan.from_json(plan.to_json()) == plan
     request = scene.request(tmp_path, plan)
-    done = make_plate(request, lambda _: None)
-    shown = Plate.load(Path(done.files["plate"])).frame(0)
+    path = plate_of(request)
+    shown = Plate.load(path).frame(0)
     assert (np.abs(shown[140, 40].astype(int) - (0, 255, 0)) < 8).all()
     embedded = replace(request, plan=plan_for(Model.V4))
-    done = make_plate(embedded, lambda _: None)
-    assert not (Plate.load(Path(done.files["plate"])).frame(0)[140, 40] == (0, 255, 0)).all()
+    path = plate_of(embedded)
+    assert not (Plate.load(path).frame(0)[140, 40] == (0, 255, 0)).all()
 
 
 def test_the_entry_point_says_where_weights_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

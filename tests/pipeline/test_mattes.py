@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.perception.mattes import mattes
 from pipeline.perception.tracks import Tracks
-from pipeline.plate import Plate, make_plate
+from pipeline.plate import Plate
 from pipeline.protocol import Request
 from pipeline.spec import Model, Span, plan_for
-from tests.pipeline.scenes import MATTE, Frame, WalkingBlock
+from tests.pipeline.scenes import MATTE, Frame, WalkingBlock, plate_of
 
 MISSED = range(14, 18)
 
@@ -67,7 +67,7 @@ def test_where_nobody_is_the_matte_stays_empty(tmp_path: Path) -> None:
 def test_a_missed_person_is_neither_in_the_plate_nor_in_the_frame(number: int, tmp_path: Path) -> None:
     scene = NowAndThenMissed(speed=0)
     request = request_for(scene, tmp_path)
-    plate = Plate.load(Path(make_plate(request, lambda _: None).files["plate"]))
+    plate = Plate.load(plate_of(request))
     (matte,) = mattes(request, Span(0, number, number + 1), scene.tracks())
     cleaned = plate.clean(number, scene.frame(number), matte)[scene.mask(number)]
     assert (np.abs(cleaned.astype(int) - (20, 10, 40)).max(axis=1) > 24).mean() > 0.98

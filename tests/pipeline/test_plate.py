@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ToolError
-from pipeline.plate import Plate, make_plate
+from pipeline.plate import Plate
 from pipeline.plate.artifact import save_plate
 from pipeline.plate.views import View
 from pipeline.protocol import Item, Progress, Request
 from pipeline.spec import Model, plan_for
-from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, Flickering, Handheld, WalkingBlock, psnr
+from tests.pipeline.scenes import HEIGHT, MATTE, WIDTH, Flickering, Handheld, WalkingBlock, plate_of, psnr
 
 
 def made(request: Request) -> Plate:
     reports: list[Progress | Item] = []
-    done = make_plate(request, reports.append)
+    path = plate_of(request, reports.append)
     assert all(isinstance(event, Progress) for event in reports)
     assert isinstance(reports[-1], Progress) and reports[-1].done == reports[-1].total
-    return Plate.load(Path(done.files["plate"]))
+    return Plate.load(path)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_same_inputs_make_the_same_bytes_however_the_video_is_cut(tmp_path: 
         folder = tmp_path / name
         folder.mkdir()
         request = scene.request(folder, replace(plan_for(Model.V4), piece_frames=pieces))
-        plates.append(Path(make_plate(request, lambda _: None).files["plate"]).read_bytes())
+        plates.append(plate_of(request).read_bytes())
     assert plates[0] == plates[1]
 
 
@@ -179,13 +179,13 @@ def test_a_plate_that_cannot_be_finished_leaves_no_file(tmp_path: Path) -> None:
     request = WalkingBlock(frames=6).request(tmp_path)
     (tmp_path / "matte-0000.mkv").write_bytes(b"")
     with pytest.raises(ToolError):
-        make_plate(request, lambda _: None)
+        plate_of(request)
     assert list(request.out.iterdir()) == []
 
 
 def test_what_is_taken_out_does_not_depend_on_the_frame_that_was_asked_for_first(tmp_path: Path) -> None:
     scene = WalkingBlock(pan=3.3)
-    path = Path(make_plate(scene.request(tmp_path), lambda _: None).files["plate"])
+    path = plate_of(scene.request(tmp_path))
     fresh, used = Plate.load(path), Plate.load(path)
     everywhere = np.zeros(MATTE[::-1], np.uint8)
     everywhere[::80, ::150] = 255

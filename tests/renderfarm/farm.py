@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text, update
 
 from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.units import items_of
 from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools, views
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
@@ -37,6 +38,32 @@ def worker(name: str, queue: str = "v4", **versions: Any) -> WorkerIdentity:
     """A worker that can run what is pinned today, unless told otherwise."""
     engines = [ENGINES[queue]] if queue in ENGINES else []
     return WorkerIdentity(name, queue, {"engines": engines, **VERSIONS, **versions})
+
+
+#: Copies of one job, for as many accounts as there are, one millisecond after the other.
+_CROWD = (
+    """
+    INSERT INTO accounts (id, name)
+    SELECT 'acct_' || n, 'one of the crowd ' || n FROM generate_series(1, :accounts) AS n
+    """,
+    """
+    INSERT INTO jobs (id, account_id, status, mode, model, spec, plan, video, inputs, credits,
+                      queue_deadline, created_at)
+    SELECT 'job_' || lpad(CAST(n AS text), 24, '0'),
+           'acct_' || 1 + n % :accounts,
+           status, mode, model, spec, plan, video, inputs, 0, queue_deadline,
+           created_at + n * interval '1 ms'
+    FROM jobs, generate_series(1, :more) AS n WHERE id = :first
+    """,
+    """
+    INSERT INTO units (id, job_id, account_id, stage, index, queue, pins, status, total, queued_at)
+    SELECT j.id || '\\:' || u.stage || '\\:0', j.id, j.account_id, u.stage, 0, u.queue, u.pins, u.status,
+           u.total, j.created_at
+    FROM units u, jobs j WHERE u.job_id = :first AND j.id <> :first
+    """,
+    "INSERT INTO lines (queue, fast, account_id) SELECT DISTINCT queue, fast, account_id FROM units"
+    " ON CONFLICT DO NOTHING",
+)
 
 
 @dataclass
@@ -68,7 +95,7 @@ class Farm:
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
-            plan=plan_for(model),
+            plan=replace(plan_for(model), piece_frames=300, segment_frames=240),
             video=video,
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
             mode=mode,
@@ -76,6 +103,16 @@ class Farm:
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
+
+    def crowd(self, jobs: int, accounts: int) -> str:
+        """So many jobs that wait, of so many accounts; the first of them. Written at once, not one by one."""
+        first = self.submit(self.account(credit=20))
+        with self.database.begin() as session:
+            for statement in _CROWD:
+                session.execute(text(statement), {"first": first, "more": jobs - 1, "accounts": accounts})
+        with self.database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+        return first
 
     def job(self, job_id: str) -> Job:
         with self.database.begin() as session:
@@ -186,8 +223,7 @@ class Farm:
         """Finish the claim's unit with all that its stage promises."""
         stage = claim.stage
         for span in claim.spans:
-            names = {"analyse": ("piece", "matte"), "segment": ("segment", "mask")}[stage.value]
-            assert self.add_item(claim, *(f"{name}-{span.index:04d}" for name in names))
+            assert self.add_item(claim, *items_of(stage, claim.spec, span))
         files = {"reference": ["character"], "join": ["tracks"], "plate": ["plate"]}
         done = {"stitch": ["output", "mask", "thumbnail"], **files}.get(stage.value, [])
         assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)

@@ -41,17 +41,18 @@ def test_a_job_goes_through_its_stages_to_the_end(farm: Farm) -> None:
     seen = []
     for stage, then in [
         (Stage.ANALYSE, {"reference", "analyse", "join"}),
-        (Stage.JOIN, {"reference", "analyse", "join", "plate"}),
-        (Stage.PLATE, {"reference", "analyse", "join", "plate"}),
-        (Stage.REFERENCE, {"reference", "analyse", "join", "plate", "segment"}),
-        (Stage.SEGMENT, {"reference", "analyse", "join", "plate", "segment", "stitch"}),
+        (Stage.JOIN, {"reference", "analyse", "join", "sample"}),
+        (Stage.SAMPLE, {"reference", "analyse", "join", "sample", "plate"}),
+        (Stage.PLATE, {"reference", "analyse", "join", "sample", "plate"}),
+        (Stage.REFERENCE, {"reference", "analyse", "join", "sample", "plate", "segment"}),
+        (Stage.SEGMENT, {stage.value for stage in Stage}),
     ]:
         farm.do(job, stage)
         assert set(farm.units(job)) == then
         seen.append(farm.job(job).checkpoint)
         assert farm.job(job).status == "processing"
     # Nothing counts before the character is done, and with it everything that went ahead of it.
-    assert seen == [None, None, None, "bg_done", "render_done"]
+    assert seen == [None, None, None, None, "bg_done", "render_done"]
     assert farm.unit(f"{job}:stitch:0").queue == "cpu"
     with farm.database.begin() as session:
         garbage.throw(session, farm.settings, [f"out/{job}/output", f"out/{job}/lost"])
@@ -73,7 +74,7 @@ def test_the_checkpoint_is_the_furthest_with_all_before_it(farm: Farm) -> None:
     for stage in Stage:
         farm.do(job, stage)
         seen.append(farm.job(job).checkpoint)
-    assert seen == ["ref_done", "ref_done", "dri_done", "bg_done", "render_done", "render_done"]
+    assert seen == ["ref_done", "ref_done", "dri_done", "dri_done", "bg_done", "render_done", "render_done"]
 
 
 def test_an_input_at_fault_fails_the_job_at_once_and_gives_the_credits_back(farm: Farm) -> None:

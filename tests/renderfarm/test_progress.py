@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.spec import Stage
+from pipeline.units import items_of
 from renderfarm.models import Job
 from renderfarm.stages import WEIGHTS
 from tests.renderfarm.farm import Farm
@@ -25,11 +26,11 @@ def test_the_percentage_weighs_the_stages_and_counts_their_frames(farm: Farm) ->
     assert farm.beat(claim, 300, 600)
     shown = farm.progress(job)
     assert (shown.stage, shown.done, shown.total) == ("analyse", 300, 600)
-    assert shown.pct == int(5 + 33 / 2)
-    farm.turn_back(Job, job, "started_at", 43)
+    assert shown.pct == int(4 + 45 / 2)
+    farm.turn_back(Job, job, "started_at", 53)
     eta = farm.progress(job).eta_seconds
     assert eta is not None
-    assert 150 < eta < 170  # 21.5% took 43 s, so the rest takes 157 s
+    assert 140 < eta < 155  # 26.5% took 53 s, so the rest takes 147 s
 
 
 def test_the_percentage_never_goes_back_and_reaches_a_hundred_only_at_the_end(farm: Farm) -> None:
@@ -44,8 +45,7 @@ def test_the_percentage_never_goes_back_and_reaches_a_hundred_only_at_the_end(fa
         farm.beat(claim, 1, 2)
         look()
         if claim.spans:
-            name = {"analyse": ("piece-0000", "matte-0000"), "segment": ("segment-0000",)}[stage.value]
-            farm.add_item(claim, *name)
+            farm.add_item(claim, *items_of(stage, claim.spec, claim.spans[0]))
         farm.hand_over(claim)  # and the next attempt starts again, after what was finished
         look()
         again = farm.take(claim.unit_id)
@@ -77,4 +77,4 @@ def test_a_job_that_failed_stays_where_it_was(farm: Farm) -> None:
     farm.beat(claim, 300, 600)
     farm.fail(claim, retryable=False)
     shown = farm.progress(job)
-    assert (shown.pct, shown.eta_seconds) == (16, None)
+    assert (shown.pct, shown.eta_seconds) == (22, None)

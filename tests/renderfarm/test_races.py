@@ -69,6 +69,7 @@ def test_the_last_two_units_of_what_a_stage_needs_make_it_once(farm: Farm) -> No
         job = farm.submit(farm.account())
         farm.do(job, Stage.ANALYSE)
         farm.do(job, Stage.JOIN)
+        farm.do(job, Stage.SAMPLE)
         plate, reference = farm.take(f"{job}:plate:0"), farm.take(f"{job}:reference:0")
         assert at_once(
             lambda claim=plate: farm.finish(claim, "plate"),

@@ -25,6 +25,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from pipeline.spec import NEEDS, Plan, Stage
+from pipeline.units import items_of
 from renderfarm import credits, jobs, line, places, views
 from renderfarm.claims import Claim
 from renderfarm.errors import FarmError
@@ -108,8 +109,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(claim=open_claims)
     def finish_a_span(self, claim: Claim | None) -> None:
         if claim is not None and claim.spans:
-            names = {"analyse": ("piece", "matte"), "segment": ("segment",)}[claim.stage.value]
-            files = [f"{name}-{claim.spans[0].index:04d}" for name in names]
+            files = items_of(claim.stage, claim.spec, claim.spans[0])
             current = self.is_current(claim)
             assert self.farm.add_item(claim, *files) == current
 

@@ -42,7 +42,7 @@ def test_jobs_end_though_a_worker_is_killed_and_nothing_is_left(ground: Ground) 
 
 def test_a_job_may_come_through_the_ingress(ground: Ground) -> None:
     with Farm.open(ground, worker_command=worker, api=True) as farm:
-        job_id = farm.client.submit(farm.picture, farm.clip, {})["job_id"]
+        job_id = farm.client.submit(ground.picture, ground.clip, {})["job_id"]
         assert farm.wait_ended([job_id]) == {job_id: "complete"}
         assert farm.client.job(job_id)["status"] == "complete"
 
@@ -55,7 +55,7 @@ def test_nothing_outlives_whoever_runs_the_trial(end: signal.Signals) -> None:
     ) as trial:
         assert trial.stdout
         folder = Path(trial.stdout.readline().strip())
-        marked = members(str(folder))
+        marked = [each for found in (folder, *folder.glob("farm-*")) for each in members(str(found))]
         assert {"postgres", "redis-server"} <= {psutil.Process(each.pid).name() for each in marked}
         trial.send_signal(end)
     until(lambda: not folder.exists() and not alive(marked), 30, "the janitor")

@@ -100,7 +100,7 @@ class Farm:
             drawing=Drawing(program(drawing)),
             draining=lambda: board.draining,
         )
-        runner = Runner(identity(queue, folder.name), folder, board, tools)
+        runner = Runner(identity(self.settings, queue, folder.name), folder, board, tools)
         try:
             yield runner
         finally:

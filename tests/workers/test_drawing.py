@@ -102,6 +102,14 @@ def test_a_process_that_was_killed_between_two_requests_is_replaced_unnoticed(dr
     assert drawing.pid != killed.pid
 
 
+def test_one_that_was_warmed_takes_the_request(drawing_of, request_) -> None:
+    drawing = drawing_of("draws")
+    drawing.warm()
+    warmed = drawing.pid
+    assert isinstance(draw(drawing, request_)[-1], Done)
+    assert drawing.pid == warmed is not None
+
+
 def test_what_is_no_event_ends_the_process(drawing_of, request_) -> None:
     drawing = drawing_of("babbles")
     with pytest.raises(DrawingDied, match="no event: b'Loading weights"):

@@ -75,6 +75,17 @@ def test_the_process_that_draws_is_kept_from_unit_to_unit(farm: Farm) -> None:
     assert len(pids) == 1 and None not in pids
 
 
+def test_what_draws_is_there_before_the_first_unit_and_again_after_one_that_ended_it(farm: Farm) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.SEGMENT)
+    with farm.runner("exits") as runner:
+        runner.warm()
+        first = runner._tools.drawing.pid
+        assert runner.run(unit_id) is Outcome.RETRY
+        runner.warm()
+        assert runner._tools.drawing.pid not in {None, first}
+
+
 def test_an_error_of_the_input_ends_the_job_with_its_code_and_costs_nothing(farm: Farm) -> None:
     job_id = farm.submit()
     unit_id = farm.advance(job_id, Stage.JOIN)
@@ -85,13 +96,23 @@ def test_an_error_of_the_input_ends_the_job_with_its_code_and_costs_nothing(farm
     assert farm.balance() == (100, 0)
 
 
-@pytest.mark.parametrize("drawing", ["exits", "raises", "eats_memory", "babbles", "short"])
+@pytest.mark.parametrize("drawing", ["exits", "raises", "eats_memory", "babbles", "short", "long", "repeats"])
 def test_an_engine_that_misbehaves_gets_another_chance(farm: Farm, drawing: str) -> None:
     job_id = farm.submit()
     unit_id = farm.advance(job_id, Stage.SEGMENT)
     assert farm.run(unit_id, drawing) is Outcome.RETRY
     assert farm.unit(unit_id).status == UnitStatus.WAITING
     assert farm.unit(unit_id).error_code == ("CS-UORC01-107" if drawing == "eats_memory" else "CS-UORC01-103")
+    farm.finish(job_id)
+    assert farm.job(job_id).status == JobStatus.COMPLETE
+
+
+@pytest.mark.parametrize("drawing", ["no_number", "no_cuts"])
+def test_facts_that_no_row_or_stage_could_take_are_a_failed_attempt(farm: Farm, drawing: str) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.JOIN)
+    assert farm.run(unit_id, drawing) is Outcome.RETRY
+    assert farm.unit(unit_id).error_code == "CS-UORC01-103"
     farm.finish(job_id)
     assert farm.job(job_id).status == JobStatus.COMPLETE
 

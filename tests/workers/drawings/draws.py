@@ -33,6 +33,8 @@ def run(request: Request, report: Report, frame=lambda: None) -> Done:
 def _span_names(request: Request) -> tuple[str, ...]:
     if request.stage is Stage.ANALYSE:
         return ("piece", "matte")
+    if request.stage is Stage.SAMPLE:
+        return ("sample",)
     return ("segment", "mask") if request.spec.background is Background.TRANSPARENT else ("segment",)
 
 
