@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Response, current_app
 from pydantic import BaseModel
 
 from renderfarm.db import Database
+from renderfarm.places import Places
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """One farm: its settings, its rows and its files."""
+    """One farm: its settings, its rows, its files, and the lines as they were a moment ago."""
 
     settings: Settings
     database: Database
     storage: Storage
+    places: Places = field(default_factory=Places)
 
 
 def farm() -> Farm:

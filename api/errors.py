@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 
+import psycopg
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.context import answer
 from api.schemas import ErrorAnswer, ErrorDetail
 from renderfarm.errors import FarmError
+from renderfarm.storage import StorageError
 
 log = logging.getLogger(__name__)
 
 #: Codes for what Flask and Werkzeug refuse by themselves. Other 4xx are CS-UORC01-002.
 _CODES = {404: "CS-UORC01-115", 405: "CS-UORC01-115", 413: "CS-ORIV-005"}
+
+#: When to come back after an outage, in seconds.
+_COME_BACK = 5
 
 
 def install(app: Flask) -> None:
@@ -23,6 +30,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(FarmError, _refused)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.register_error_handler(ParseException, _broken_off)
+    for away in (StorageError, OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError):
+        app.register_error_handler(away, _away)
     app.register_error_handler(Exception, _failed)
 
 
@@ -49,6 +58,12 @@ def _broken_off(error: ParseException) -> Response:
     return _answer(FarmError("CS-UORC01-002", "The body is not whole."))
 
 
+def _away(error: Exception) -> Response:
+    """The store or the database does not answer, which passes: what was asked may be asked again."""
+    log.error("%s %s: %s", request.method, request.path, str(error).partition("\n")[0])
+    return _answer(FarmError("CS-UORC01-199", retry_after=_COME_BACK), 503)
+
+
 def _failed(error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return _answer(FarmError("CS-UORC01-199"))
@@ -64,4 +79,6 @@ def _answer(error: FarmError, status: int = 0) -> Response:
     response = answer(body_of(error), status or error.public.status)
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.idempotent import HEADER
 from api.schemas import (
     Accepted,
     CreditsAnswer,
@@ -27,7 +28,17 @@ _FORM = [
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14)),
     "CS-UORC01-001",
     "CS-UORC01-002",
+    "CS-UORC01-113",
 ]
+_IDEMPOTENCY = {
+    "name": HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "A word of your choice for this order. Sent again within 24 hours with the same fields "
+    "and files, it is answered with the same job, marked `Idempotency-Replayed: true`, and charged once; "
+    "with others, or while the first is still coming in, with CS-UORC01-113. A request that was refused "
+    "leaves its key free.",
+}
 
 
 def document(server: str) -> dict[str, Any]:
@@ -82,7 +93,7 @@ def _paths() -> dict[str, Any]:
     return {
         "/api/render": {
             "post": _operation("Submit a render", Accepted, "202", [*_KEY, "CS-ORCR-001", *_FORM], key=True)
-            | {"requestBody": {"required": True, "content": media}},
+            | {"parameters": [_IDEMPOTENCY], "requestBody": {"required": True, "content": media}},
             "get": _operation("List renders", JobPage, "200", [*_KEY, "CS-UORC01-002"], key=True)
             | {"parameters": [limit, cursor, status]},
         },

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Self
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from api.auth import require_account
 from api.context import Farm, answer, farm
 from api.forms import Form, read_form
+from api.idempotent import idempotent
 from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, jobs, media, places
+from renderfarm import crash, idempotency, jobs, media, views
 from renderfarm.errors import FarmError
+from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
+from renderfarm.views import JobView
 
 blueprint = Blueprint("render", __name__, url_prefix="/api/render")
 
@@ -27,27 +31,53 @@ _JOB_ID = re.compile(r"job_[a-z0-9]{24}")
 def submit() -> Response:
     """Take a render: the key first, then the body, then what it holds, then the credits."""
     account = require_account()
-    if account.available < 1:
-        raise FarmError("CS-ORCR-001")  # no render costs less: do not let them upload in vain
-    if request.headers.get("Idempotency-Key"):
-        # To ignore it would charge twice whoever relies on it.
-        raise FarmError("CS-UORC01-002", "This farm does not honour `Idempotency-Key`; send without it.")
     here = farm()
-    with Uploads(here, account.id) as uploads:
+    with idempotent(here, account.id) as key:
+        if isinstance(key, Settled):
+            return _again(here, account.id, key)
+        if account.available < 1:
+            raise FarmError("CS-ORCR-001")  # no render costs less: do not let them upload in vain
+        return _accepted(_take(here, account.id, key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What one request asks for, and the files it brings."""
+
+    asked: RenderForm
+    picture: Upload
+    video: Upload
+
+    @classmethod
+    def read(cls, uploads: Uploads) -> Self:
+        """Read the request's body."""
         form = read_form(uploads.open_part)
         asked = RenderForm.read(form.fields)
-        spec = asked.spec()
-        picture, video = _sources(asked, form, uploads)
-        media.judge_picture_head(picture.head)
-        media.judge_video_head(video.head)
-        uploads.commit(picture, video)
-        media.judge_picture(here.settings, here.storage, picture.key)
-        judged = media.judge_video(here.settings, here.storage, video.key)
+        return cls(asked, *_sources(asked, form, uploads))
+
+    def fingerprint(self) -> str:
+        """The same for the same order, however it is written down. The files have to be committed."""
+        fields = self.asked.model_dump(mode="json", exclude_defaults=True)
+        return idempotency.fingerprint(
+            fields, {"ref_image": self.picture.sha256, "driving_video": self.video.sha256}
+        )
+
+
+def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
+    """The job of this request, submitted."""
+    with Uploads(here, account_id, hold) as uploads:
+        order = _Order.read(uploads)
+        spec = order.asked.spec()
+        media.judge_picture_head(order.picture.head)
+        media.judge_video_head(order.video.head)
+        uploads.commit(order.picture, order.video)
+        media.judge_picture(here.settings, here.storage, order.picture.key)
+        judged = media.judge_video(here.settings, here.storage, order.video.key)
         new = jobs.NewJob(
             spec=spec,
             plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
             video=judged.video,
-            inputs={"picture": picture.key, "video": video.key},
+            inputs={"picture": order.picture.key, "video": order.video.key},
             mode="full_pipeline",
             credits=media.price(judged.video),
             notes=judged.notes,
@@ -55,22 +85,40 @@ def submit() -> Response:
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
         with here.database.begin() as session:
-            job = jobs.submit(session, here.settings, account.id, new)
-    crash.here(here.settings, crash.Point.SUBMITTED)
-    body = Accepted.model_validate(
-        {"job_id": job.id, "status": job.status, "mode": job.mode, "enqueued_at": job.created_at}
-    )
-    return answer(body, 202)
+            job = jobs.submit(session, here.settings, account_id, new)
+            if hold:
+                idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
+        crash.here(here.settings, crash.Point.SUBMITTED)
+        return job
+
+
+def _again(here: Farm, account_id: str, settled: Settled) -> Response:
+    """The answer that the key was settled with, to whoever sends the same once more."""
+    with Uploads(here, account_id, keeps=False) as uploads:
+        order = _Order.read(uploads)
+        uploads.commit(order.picture, order.video)
+        if order.fingerprint() != settled.fingerprint:
+            raise FarmError("CS-UORC01-113")
+    response = _accepted(settled.job)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _accepted(job: Job) -> Response:
+    body = {
+        "job_id": job.id,
+        "status": JobStatus.QUEUED,  # as it was taken, whatever has become of it since
+        "mode": job.mode,
+        "enqueued_at": job.created_at,
+    }
+    return answer(Accepted.model_validate(body), 202)
 
 
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> Response:
     """A job, to whoever knows its id."""
-    with farm().database.begin() as session:
-        job = jobs.get(session, job_id) if _JOB_ID.fullmatch(job_id) else None
-        if job is None:
-            raise FarmError("CS-UORC01-110")
-        return answer(_describe(farm(), session, job))
+    here = farm()
+    return answer(_described(here, _seen(here, job_id)))
 
 
 @blueprint.get("")
@@ -84,10 +132,10 @@ def page() -> Response:
     if status and status not in set(JobStatus):
         raise FarmError("CS-UORC01-002", f"`status` is none of {', '.join(JobStatus)}.")
     with farm().database.begin() as session:
-        found = jobs.list_jobs(session, account.id, status, cursor, limit + 1)
-        described = [_describe(farm(), session, job) for job in found[:limit]]
-    following = described[-1].job_id if len(found) > limit else None
-    return answer(JobPage(jobs=described, next_cursor=following))
+        ids = [job.id for job in jobs.list_jobs(session, account.id, status, cursor, limit + 1)]
+    following = ids[limit - 1] if len(ids) > limit else None
+    seen = views.view_all(farm().database, ids[:limit])
+    return answer(JobPage(jobs=[_described(farm(), job) for job in seen], next_cursor=following))
 
 
 @blueprint.delete("/<job_id>")
@@ -97,10 +145,8 @@ def cancel(job_id: str) -> Response:
     if not _JOB_ID.fullmatch(job_id):
         raise FarmError("CS-UORC01-110")
     with farm().database.begin() as session:
-        job = jobs.cancel(session, account.id, job_id, farm().settings)
-        session.flush()
-        session.refresh(job)
-        return answer(_describe(farm(), session, job))
+        jobs.cancel(session, account.id, job_id, farm().settings)
+    return answer(_described(farm(), _seen(farm(), job_id)))
 
 
 def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, Upload]:
@@ -134,9 +180,17 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, U
     return picture, video
 
 
-def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
+def _seen(here: Farm, job_id: str) -> JobView:
+    """The job of that id; CS-UORC01-110 where there is none."""
+    job = views.view(here.database, job_id) if _JOB_ID.fullmatch(job_id) else None
+    if job is None:
+        raise FarmError("CS-UORC01-110")
+    return job
+
+
+def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
-    progress = jobs.progress(session, job)
+    progress = job.progress
     urls = {name: here.storage.url(key) for name, key in job.outputs.items()}
     return JobAnswer(
         job_id=job.id,
@@ -145,7 +199,7 @@ def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
         model=Model(job.model),
         checkpoint=job.checkpoint,
         progress_pct=progress.pct,
-        queue_position=places.queue_position(session, job),
+        queue_position=_place(here, job),
         cdn_url=urls.get("output"),
         mask_cdn_url=urls.get("mask"),
         thumbnail_url=urls.get("thumbnail"),
@@ -166,3 +220,10 @@ def _describe(here: Farm, session: Session, job: Job) -> JobAnswer:
         started_at=job.started_at,
         completed_at=job.completed_at,
     )
+
+
+def _place(here: Farm, job: JobView) -> int | None:
+    if job.status != JobStatus.QUEUED:
+        return None
+    with here.database.begin() as session:  # which connects only where the line has to be looked at again
+        return here.places.of(session, job.id, job.model, job.mode)

@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.context import Farm
 from api.forms import Form
-from renderfarm import garbage, media
+from renderfarm import garbage, idempotency, media
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
-from renderfarm.storage import StorageError
+from renderfarm.storage import StorageError, Writer
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,15 @@ _MOST_FILES = 2
 class Upload(io.RawIOBase):
     """One file part, as Werkzeug's parser writes to it; stored once it is committed."""
 
-    def __init__(self, farm: Farm, key: str, goes_on: Callable[[], None]) -> None:
+    def __init__(self, key: str, writer: Writer, limit_mb: int, goes_on: Callable[[], None]) -> None:
         self.key = key
         #: The file's first bytes: enough to see of what kind it is.
         self.head = b""
-        self._limit_mb = farm.settings.max_upload_mb
+        #: Known once it is committed.
+        self.sha256 = ""
+        self._limit_mb = limit_mb
         self._goes_on = goes_on
-        self._writer = farm.storage.writer(key)
+        self._writer = writer
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # bytes are all that the parser writes
         if self._writer.size + len(data) > self._limit_mb << 20:
@@ -52,7 +54,7 @@ class Upload(io.RawIOBase):
 
     def commit(self) -> None:
         """Store the file. Raises ``StorageError``."""
-        self._writer.commit()
+        self.sha256 = self._writer.commit().sha256
 
     def abort(self) -> None:
         """Leave nothing of a file that was not committed."""
@@ -60,14 +62,25 @@ class Upload(io.RawIOBase):
 
 
 class Uploads:
-    """The files of one request: all of them are gone at the end of the block, unless it submitted."""
+    """The files of one request: all of them are gone at the end of the block, unless it submitted.
 
-    def __init__(self, farm: Farm, account_id: str) -> None:
+    ``hold`` is the request's idempotency key, whose lease is prolonged as the files come in. With
+    ``keeps`` off they are hashed, and stored nowhere.
+    """
+
+    def __init__(
+        self, farm: Farm, account_id: str, hold: idempotency.Hold | None = None, *, keeps: bool = True
+    ) -> None:
         self._farm = farm
-        self._account_id = account_id
+        self._hold = hold
+        self._keeps = keeps
+        self._keys = [f"in/{account_id}/{new_id('file')}" for _ in range(_MOST_FILES)]
         self._uploads: list[Upload] = []
         self._submitting = False
-        self._thrown_at = 0.0
+        self._announced_at = time.monotonic()
+        settings = farm.settings
+        lease = settings.idempotency_lease_seconds if hold else settings.garbage_seconds
+        self._period = min(settings.garbage_seconds, lease) / 2
 
     def open_part(self, filename: str | None = None, **_: object) -> IO[bytes]:
         """Werkzeug's stream factory. A part whose file name is empty is a form's unused input."""
@@ -75,9 +88,11 @@ class Uploads:
             return _Nowhere()
         if len(self._uploads) == _MOST_FILES:
             raise FarmError("CS-UORC01-002", f"The form has more than {_MOST_FILES} files.")
-        key = f"in/{self._account_id}/{new_id('file')}"
-        self._throw(key)
-        upload = Upload(self._farm, key, self._renew)
+        if self._keeps and not self._uploads:
+            self._announce()  # for all files there may be: a transaction costs more than a row
+        key = self._keys[len(self._uploads)]
+        writer = self._farm.storage.writer(key) if self._keeps else _Hasher()
+        upload = Upload(key, writer, self._farm.settings.max_upload_mb, self.goes_on)
         self._uploads.append(upload)
         return upload  # type: ignore[return-value]  # writes and seeks, which is all that is asked of it
 
@@ -90,10 +105,15 @@ class Uploads:
         return found[0] if found else None
 
     def commit(self, *uploads: Upload) -> None:
-        """Store these, and start their time as garbage anew."""
+        """Store these."""
         for upload in uploads:
             upload.commit()
-        self._throw()
+            self.goes_on()
+
+    def goes_on(self) -> None:
+        """Keep what is here, and still comes in, from the sweeper, however slow the line is."""
+        if self._keeps and time.monotonic() - self._announced_at > self._period:
+            self._announce()
 
     def submitting(self) -> None:
         """From here on a transaction may own the files, even if its answer never reaches us."""
@@ -109,30 +129,36 @@ class Uploads:
         for upload in self._uploads:
             upload.abort()
         # A commit whose connection broke may have happened: only the sweeper can tell, by the rows.
-        if self._uploads and (refused or not self._submitting):
+        if self._keeps and self._uploads and (refused or not self._submitting):
             self._discard()
 
-    def _throw(self, *keys: str) -> None:
+    def _announce(self) -> None:
         """Let the sweeper have the files in ``garbage_seconds``, should nobody ask again."""
-        self._thrown_at = time.monotonic()
+        self._announced_at = time.monotonic()
         with self._farm.database.begin() as session:
-            garbage.throw(session, self._farm.settings, [*keys, *(each.key for each in self._uploads)])
-
-    def _renew(self) -> None:
-        """Keep what is here, and still comes in, from the sweeper, however slow the line is."""
-        if time.monotonic() - self._thrown_at > self._farm.settings.garbage_seconds / 2:
-            self._throw()
+            garbage.throw(session, self._farm.settings, self._keys)
+            if self._hold:
+                idempotency.renew(session, self._farm.settings, self._hold)
 
     def _discard(self) -> None:
-        keys = [upload.key for upload in self._uploads]
         try:
-            for key in keys:
-                self._farm.storage.delete(key)
+            for upload in self._uploads:
+                self._farm.storage.delete(upload.key)
             with self._farm.database.begin() as session:
-                garbage.keep(session, keys)
+                garbage.keep(session, self._keys)
         except (StorageError, SQLAlchemyError):
             # Their rows are there still: the sweeper deletes them when the store answers again.
-            log.warning("left to the sweeper: %s", ", ".join(keys), exc_info=True)
+            log.warning("left to the sweeper: %s", ", ".join(self._keys), exc_info=True)
+
+
+class _Hasher(Writer):
+    """Stores nothing: who asks again only has to show that the files are the same."""
+
+    def _append(self, data: bytes) -> None: ...
+
+    def _finish(self) -> None: ...
+
+    def _abort(self) -> None: ...
 
 
 class _Nowhere(io.BytesIO):

@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any, cast
 
+import psycopg
+from psycopg.rows import dict_row
 from sqlalchemy import ColumnElement, create_engine, func
 from sqlalchemy.orm import Session, sessionmaker
 
 #: A transaction that says nothing for so long is ended by the server. A process that stands still in the
 #: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
 IDLE_SECONDS = 15
+#: Connections on which a process reads at once; each is held for the length of one statement.
+_READERS = 4
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Database:
-    """Opens transactions. Nothing connects before the first one."""
+    """Opens transactions, and reads without one. Nothing connects before the first of either."""
 
     def __init__(self, url: str, pool_size: int = 5) -> None:
         #: libpq's own form of the address, for LISTEN and tools.
         self.url = url
-        self.engine = create_engine(
-            url.replace("postgresql://", "postgresql+psycopg://", 1),
-            pool_size=pool_size,
-            pool_pre_ping=True,
-            connect_args={
-                "connect_timeout": 10,
-                # A server that vanishes without a word is noticed within half a minute.
-                **{"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3},
-                "tcp_user_timeout": 25_000,
-                "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
-            },
-        )
+        address = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        connect: dict[str, Any] = {
+            "connect_timeout": 10,
+            # A server that vanishes without a word is noticed within half a minute.
+            **{"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3},
+            "tcp_user_timeout": 25_000,
+            "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
+        }
+        self.engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, connect_args=connect)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        # What is read by one statement needs no transaction, and no question whether the server is there.
+        self._readers = create_engine(
+            address,
+            pool_size=_READERS,
+            max_overflow=0,
+            pool_reset_on_return=None,
+            connect_args={**connect, "autocommit": True},
+        )
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -42,9 +52,33 @@ class Database:
         with self._sessions.begin() as session:
             yield session
 
+    def read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
+        """The rows of one statement that changes nothing, without a transaction around it.
+
+        Asked once more where the connection had died since it was used last.
+        """
+        try:
+            return self._read(statement, values)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self._readers.dispose()  # the others have died with it
+            return self._read(statement, values)
+
+    def _read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
+        pooled = self._readers.raw_connection()
+        try:
+            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+            with connection.cursor(row_factory=dict_row) as cursor:
+                return cursor.execute(statement.encode(), values, prepare=True).fetchall()
+        except psycopg.Error:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        self._readers.dispose()
 
 
 def after(seconds: float) -> ColumnElement[datetime]:

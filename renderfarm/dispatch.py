@@ -56,12 +56,12 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
     pools = live_pools(session, settings)
     busy = line.busy_of(session, pools)
     admitted = []
-    for queue in line.queues(session):
+    for queue, lines in line.standing(session).items():
         pool = pools.get(queue, NOBODY)
-        room = pool.idle + SLACK - line.unclaimed(session, queue, pool)
+        room = pool.idle + SLACK - busy.unclaimed.get(queue, 0)
         if room <= 0:
             continue
-        turns = line.next_turns(session, settings, queue, pool, busy, room)
+        turns = line.next_turns(session, settings, queue, lines, pool, busy, room)
         moved = set(jobs.admit(session, [turn.unit_id for turn in turns.units]))
         line.serve(session, queue, turns, moved)
         admitted += [Admitted(turn.unit_id, queue) for turn in turns.units if turn.unit_id in moved]

@@ -60,11 +60,13 @@ TABLE: Mapping[str, PublicError] = {row.code: row for row in _ROWS}
 class FarmError(Exception):
     """A request or a job cannot go on, for a reason in the table.
 
-    ``message`` says more than the table's own sentence where there is more to say.
+    ``message`` says more than the table's own sentence where there is more to say, ``retry_after`` in how
+    many seconds the same request may succeed, where that can be said.
     """
 
-    def __init__(self, code: str, message: str = "") -> None:
+    def __init__(self, code: str, message: str = "", *, retry_after: int | None = None) -> None:
         self.public = TABLE[code]
+        self.retry_after = retry_after
         self.message = message or self.public.message
         super().__init__(f"{code}: {self.message}")
 

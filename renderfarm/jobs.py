@@ -18,8 +18,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Text,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo
@@ -30,12 +42,10 @@ from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.models import FINAL, Artifact, Attempt, Job, JobStatus, Unit, UnitStatus
-from renderfarm.progress import JobProgress, progress
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 
 __all__ = [
-    "JobProgress",
     "NewJob",
     "Outcome",
     "admit",
@@ -44,9 +54,9 @@ __all__ = [
     "fenced",
     "finish",
     "get",
+    "late",
     "list_jobs",
     "lock",
-    "progress",
     "replan",
     "requeue",
     "retry",
@@ -64,6 +74,16 @@ POISONOUS = 2
 #: The code of an attempt for which its worker had not enough memory.
 OUT_OF_MEMORY = "CS-UORC01-107"
 _LONGEST_BACKOFF = 60.0
+#: In the order in which they are given: no two units are admitted at the same time.
+_ADMIT = text(
+    """
+    UPDATE units SET status = 'admitted', published_at = now(),
+        admitted_at = statement_timestamp() + next.place * interval '1 microsecond'
+    FROM unnest(:ids) WITH ORDINALITY AS next(id, place)
+    WHERE units.id = next.id AND units.job_id = ANY(:jobs) AND units.status = 'waiting'
+    RETURNING units.id
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Text)), bindparam("jobs", type_=ARRAY(Text)))
 _OPEN = (UnitStatus.WAITING, UnitStatus.ADMITTED, UnitStatus.RUNNING)
 
 
@@ -153,22 +173,9 @@ def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:
     """waiting -> admitted, in this order; those whose job somebody else is changing are left out."""
     owners = select(Unit.job_id).where(Unit.id.in_(unit_ids))
     free = select(Job.id).where(Job.id.in_(owners)).order_by(Job.id).with_for_update(skip_locked=True)
-    jobs = session.scalars(free).all()
-    admitted = []
-    for unit_id in unit_ids:
-        moved = session.scalar(
-            update(Unit)
-            .where(Unit.id == unit_id, Unit.job_id.in_(jobs), Unit.status == UnitStatus.WAITING)
-            .values(
-                status=UnitStatus.ADMITTED.value,
-                admitted_at=func.clock_timestamp(),
-                published_at=func.now(),
-            )
-            .returning(Unit.id)
-        )
-        if moved is not None:
-            admitted.append(moved)
-    return admitted
+    moved = session.scalars(_ADMIT, {"ids": list(unit_ids), "jobs": list(session.scalars(free))})
+    admitted = set(moved)
+    return [unit_id for unit_id in unit_ids if unit_id in admitted]
 
 
 def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: str) -> Unit | None:
@@ -301,6 +308,7 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
         unit.worker = unit.avoid = None
     session.execute(delete(Artifact).where(Artifact.job_id == job_id))
     job.plan, job.facts, job.checkpoint = plan.to_json(), {}, None
+    job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
     session.flush()
     _make_units(session, job, stages.following((), ()))
     announce(session)
@@ -321,7 +329,7 @@ def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -
 def time_out(session: Session, settings: Settings, job_id: str) -> bool:
     """Fail the job with CS-UORC01-104 if it is past its deadline."""
     job = lock(session, job_id)
-    if job is None or not session.scalar(select(past_deadline()).where(Job.id == job_id)):
+    if job is None or not session.scalar(select(or_(*_past_deadline())).where(Job.id == job_id)):
         return False
     waited = job.status == JobStatus.QUEUED
     message = "The job waited too long for a worker." if waited else "The job ran too long."
@@ -329,10 +337,18 @@ def time_out(session: Session, settings: Settings, job_id: str) -> bool:
     return True
 
 
-def past_deadline() -> ColumnElement[bool]:
-    """Whether a job has waited, or run, for longer than it may."""
-    queued = (Job.status == JobStatus.QUEUED) & (Job.queue_deadline < func.now())
-    return queued | ((Job.status == JobStatus.PROCESSING) & (Job.run_deadline < func.now()))
+def late() -> CompoundSelect[str]:
+    """The ids of the jobs that have waited, or run, for longer than they may."""
+    queued, running = _past_deadline()
+    return select(Job.id).where(queued).union_all(select(Job.id).where(running))
+
+
+def _past_deadline() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a job has waited, and whether it has run, for longer than it may."""
+    return (
+        (Job.status == JobStatus.QUEUED) & (Job.queue_deadline < func.now()),
+        (Job.status == JobStatus.PROCESSING) & (Job.run_deadline < func.now()),
+    )
 
 
 def lock(session: Session, job_id: str) -> Job | None:

@@ -14,18 +14,29 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Text, bindparam, func, select, text, union
+from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from renderfarm.models import Line, Unit, UnitStatus
 from renderfarm.pools import NOBODY, Pool, live_pools
 from renderfarm.settings import Settings
+from renderfarm.stages import CPU, QUEUES
 
 #: Lines read at a time, besides as many as there is room and as there are busy accounts.
 _PAGE = 8
 #: A fast job is taken when so many workers are free.
 _FAST_WORKERS = 2
+
+#: Which lines are there at all.
+_STANDING = text(
+    """
+    SELECT q.queue, f.fast
+    FROM unnest(:queues) AS q(queue), (VALUES (true), (false)) AS f(fast), LATERAL (
+        SELECT 1 FROM lines l WHERE l.queue = q.queue AND l.fast = f.fast
+        ORDER BY l.served_at, l.account_id LIMIT 1) l
+    """
+).bindparams(bindparam("queues", type_=ARRAY(Text)))
 
 #: One page of a line, each account with as many of its waiting units as there is room.
 _NEXT = text(
@@ -48,11 +59,10 @@ _NEXT = text(
 #: Served in this order. An account that is submitting just now is left as it is rather than waited for.
 _SERVED = text(
     """
-    UPDATE lines SET served_at = clock_timestamp() + s.place * interval '1 microsecond'
-    FROM (SELECT l.account_id, v.place
-          FROM lines l JOIN unnest(:accounts) WITH ORDINALITY AS v(account_id, place) USING (account_id)
-          WHERE l.queue = :queue AND l.fast = :fast
-          ORDER BY l.account_id FOR UPDATE OF l SKIP LOCKED) s
+    UPDATE lines SET served_at = statement_timestamp() + s.place * interval '1 microsecond'
+    FROM (SELECT account_id, array_position(:accounts, account_id) AS place FROM lines
+          WHERE queue = :queue AND fast = :fast AND account_id = ANY(:accounts)
+          ORDER BY account_id FOR UPDATE SKIP LOCKED) s
     WHERE lines.queue = :queue AND lines.fast = :fast AND lines.account_id = s.account_id
     """
 ).bindparams(bindparam("accounts", type_=ARRAY(Text)))
@@ -94,11 +104,23 @@ class Turns:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """What is admitted or running, and could be claimed: units by account, and fast ones by queue."""
+class _Found:
+    """The next turns of one line, and the accounts of which no unit was found."""
 
+    turns: list[Turn]
+    nobody: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """What is admitted or running and could be claimed: that which keeps accounts and workers busy."""
+
+    #: Units of normal (False) and of fast (True) jobs by account, in all queues.
     accounts: Mapping[bool, Mapping[str, int]]
+    #: Units of fast jobs by queue.
     fast: Mapping[str, int]
+    #: Admitted units by queue, that are still to be claimed.
+    unclaimed: Mapping[str, int]
 
 
 def join(session: Session, account_id: str, queues: Collection[tuple[str, bool]]) -> None:
@@ -120,51 +142,63 @@ def mend(session: Session) -> int:
     return session.execute(_MEND).rowcount  # type: ignore[attr-defined, no-any-return]
 
 
-def queues(session: Session) -> list[str]:
-    """The queues in which somebody may wait."""
-    fast, normal = (select(Line.queue).where(Line.fast.is_(kind)).distinct() for kind in (True, False))
-    return sorted(session.scalars(union(fast, normal)))
+def standing(session: Session) -> dict[str, set[bool]]:
+    """The queues in which somebody may wait: for normal (False) or for fast (True) jobs."""
+    found: dict[str, set[bool]] = {}
+    for queue, fast in session.execute(_STANDING, {"queues": [*QUEUES.values(), CPU]}):
+        found.setdefault(queue, set()).add(fast)
+    return found
 
 
 def busy_of(session: Session, pools: Mapping[str, Pool]) -> Busy:
-    """What keeps each account busy. Admitted units that no live worker can claim count for nothing:
+    """What keeps accounts and workers busy.
 
-    they would take their account's share until their job times out.
+    Admitted units that no live worker can claim take no share of their account: they would keep it until
+    their job times out. Nor do they take room, but in a queue without any worker, where they are all
+    that is admitted until one comes.
     """
-    served = sorted(frozenset[str]().union(*(pool.pins for pool in pools.values())))
-    claimable = (Unit.status == UnitStatus.ADMITTED) & (Unit.pins.in_(served))
-    query = (
-        select(Unit.account_id, Unit.queue, Unit.fast, func.count())
-        .where((Unit.status == UnitStatus.RUNNING) | claimable)
-        .group_by(Unit.account_id, Unit.queue, Unit.fast)
-    )
     accounts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     fast: Counter[str] = Counter()
-    for account_id, queue, is_fast, units in session.execute(query):
-        accounts[is_fast][account_id] += units
-        if is_fast:
-            fast[queue] += units
-    return Busy(accounts, fast)
+    unclaimed: Counter[str] = Counter()
+    kinds = (Unit.account_id, Unit.queue, Unit.fast, Unit.pins, Unit.status)
+    open_units = Unit.status.in_([UnitStatus.ADMITTED, UnitStatus.RUNNING])
+    for account_id, queue, is_fast, pins, status, units in session.execute(
+        select(*kinds, func.count()).where(open_units).group_by(*kinds)
+    ):
+        pool = pools.get(queue, NOBODY)
+        claimable = status == UnitStatus.RUNNING or pins in pool.pins
+        if claimable:
+            accounts[is_fast][account_id] += units
+            fast[queue] += units if is_fast else 0
+        if status == UnitStatus.ADMITTED and (claimable or not pool.live):
+            unclaimed[queue] += units
+    return Busy(accounts, fast, unclaimed)
 
 
-def unclaimed(session: Session, queue: str, pool: Pool) -> int:
-    """Units of the queue that are admitted; of those that no live worker can take, none."""
-    query = select(func.count()).where(Unit.queue == queue, Unit.status == UnitStatus.ADMITTED)
-    if pool.live:  # what nobody can take must not hold up what somebody can
-        query = query.where(Unit.pins.in_(sorted(pool.pins)))
-    return session.execute(query).scalar_one()
+def next_turns(
+    session: Session,
+    settings: Settings,
+    queue: str,
+    lines: Collection[bool],
+    pool: Pool,
+    busy: Busy,
+    room: int,
+) -> Turns:
+    """The ``room`` units of the queue that are to be admitted next, in order.
 
-
-def next_turns(session: Session, settings: Settings, queue: str, pool: Pool, busy: Busy, room: int) -> Turns:
-    """The ``room`` units of the queue that are to be admitted next, in order."""
+    ``lines`` are those of the queue in which somebody may stand.
+    """
     pins = sorted(pool.pins) if pool.live else _all_pins(session, queue)
-    fast, gone_fast = _in_line(session, queue, True, pins, busy.accounts[True], room, None)
-    cap = settings.account_running_cap
-    normal, gone = _in_line(session, queue, False, pins, busy.accounts[False], room, cap)
-    share = max(1, math.ceil(pool.live * settings.fast_share)) - busy.fast[queue]
-    first = max(0, share)
-    units = [*fast[:first], *normal, *fast[first:]]
-    empty = [(True, account) for account in gone_fast] + [(False, account) for account in gone]
+    fast, normal = _Found([], []), _Found([], [])
+    if True in lines:
+        fast = _in_line(session, queue, True, pins, busy.accounts[True], room, None)
+    if False in lines:
+        cap = settings.account_running_cap
+        normal = _in_line(session, queue, False, pins, busy.accounts[False], room, cap)
+    share = max(1, math.ceil(pool.live * settings.fast_share))
+    first = max(0, share - busy.fast.get(queue, 0))
+    units = [*fast.turns[:first], *normal.turns, *fast.turns[first:]]
+    empty = [(True, account) for account in fast.nobody] + [(False, account) for account in normal.nobody]
     return Turns(tuple(units[:room]), tuple(empty))
 
 
@@ -186,11 +220,12 @@ def serve(session: Session, queue: str, turns: Turns, admitted: Collection[str])
 def room_for_fast(session: Session, settings: Settings, queue: str) -> bool:
     """Whether the pool has two free workers beyond what is admitted, or about to be."""
     pools = live_pools(session, settings)
-    pool = pools.get(queue, NOBODY)
-    free = pool.idle - unclaimed(session, queue, pool)
+    pool, busy = pools.get(queue, NOBODY), busy_of(session, pools)
+    free = pool.idle - busy.unclaimed.get(queue, 0)
     if free < _FAST_WORKERS:
         return False
-    wanted = next_turns(session, settings, queue, pool, busy_of(session, pools), free)
+    lines = standing(session).get(queue, set())
+    wanted = next_turns(session, settings, queue, lines, pool, busy, free)
     return free - len(wanted.units) >= _FAST_WORKERS
 
 
@@ -202,8 +237,8 @@ def _in_line(
     busy: Mapping[str, int],
     room: int,
     cap: int | None,
-) -> tuple[list[Turn], list[str]]:
-    """The next ``room`` units of one line, and the accounts of which none was found."""
+) -> _Found:
+    """The next ``room`` units of one line."""
     served: dict[str, datetime] = {}
     units: dict[str, list[str]] = {}
     for page in _pages(session, queue, fast, pins, room, room + len(busy) + _PAGE):
@@ -223,7 +258,7 @@ def _in_line(
         turns.append(Turn(units[account][place], account, fast))
         if place + 1 < len(units[account]):
             heapq.heappush(heap, (turn + 1, served_at, account, place + 1))
-    return turns, [account for account, own in units.items() if not own]
+    return _Found(turns, [account for account, own in units.items() if not own])
 
 
 def _pages(

@@ -136,7 +136,8 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("jobs_by_account", "account_id", "created_at"),
-        Index("jobs_open", "status", postgresql_where=text("status IN ('queued', 'processing')")),
+        Index("jobs_to_start", "queue_deadline", postgresql_where=text("status = 'queued'")),
+        Index("jobs_to_end", "run_deadline", postgresql_where=text("status = 'processing'")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -298,6 +299,22 @@ class Garbage(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     after: Mapped[datetime] = mapped_column(index=True)
+
+
+class IdempotencyKey(Base):
+    """A key that an account's request came with, and what came of it (``idempotency.py``)."""
+
+    __tablename__ = "idempotency_keys"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    #: Names the request that holds it; every later write says ``WHERE holder = mine``.
+    holder: Mapped[str]
+    #: Of what was asked for, and the job that came of it; neither while the request lasts.
+    fingerprint: Mapped[str | None]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    #: Until then it is held, or remembered.
+    until: Mapped[datetime] = mapped_column(index=True)
 
 
 class Worker(Base):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
 from pipeline.spec import Stage
-from renderfarm.models import Job, JobStatus, Unit, UnitStatus
+from renderfarm.models import JobStatus
 from renderfarm.stages import WEIGHTS
 
 #: A share of the work below this says nothing about the speed of the rest.
@@ -29,21 +27,24 @@ class JobProgress:
     eta_seconds: float | None
 
 
-def progress(session: Session, job: Job) -> JobProgress:
-    """How far the job is, over all stages by their fixed weights."""
-    query = select(
-        Unit.stage,
-        func.sum(Unit.done),
-        func.sum(Unit.total),
-        func.bool_or(Unit.status == UnitStatus.RUNNING),
-        func.bool_and(Unit.status == UnitStatus.DONE),
-    )
-    rows = {
-        Stage(stage): (int(done), int(total), bool(running), bool(over))
-        for stage, done, total, running, over in session.execute(
-            query.where(Unit.job_id == job.id).group_by(Unit.stage)
-        )
-    }
+#: The ``stages`` of ``progress_of``, for the job of an outer query's ``jobs.id``.
+STAGES = """
+    SELECT json_agg(json_build_array(stage, done, total, running, over)) FROM (
+        SELECT stage, sum(done)::int8 AS done, sum(total)::int8 AS total,
+            bool_or(status = 'running') AS running, bool_and(status = 'done') AS over
+        FROM units WHERE job_id = jobs.id
+            -- what is cancelled of an open job is of a plan that it had before
+            AND (status <> 'cancelled' OR jobs.status NOT IN ('queued', 'processing'))
+        GROUP BY stage
+    ) AS stages
+    """
+
+
+def progress_of(
+    status: str, stages: Iterable[tuple[str, int, int, bool, bool]], elapsed: float | None
+) -> JobProgress:
+    """How far a job is, over all stages by their fixed weights; ``elapsed`` are seconds since it started."""
+    rows = {Stage(stage): (done, total, running, over) for stage, done, total, running, over in stages}
     share = sum(WEIGHTS[stage] * done / total for stage, (done, total, _, _) in rows.items()) / 100
     at_work = [stage for stage, (_, _, running, _) in rows.items() if running]
     still_open = [stage for stage, (_, _, _, over) in rows.items() if not over]
@@ -52,15 +53,14 @@ def progress(session: Session, job: Job) -> JobProgress:
     else:
         stage = min(still_open, key=_ORDER.__getitem__, default=Stage.STITCH)
     done, total, _, _ = rows[stage]
-    complete = job.status == JobStatus.COMPLETE
+    complete = status == JobStatus.COMPLETE
     pct = 100 if complete else min(99, int(100 * share))
-    return JobProgress(stage.value, done, total, pct, _eta(session, job, share))
+    return JobProgress(stage.value, done, total, pct, _eta(status, share, elapsed))
 
 
-def _eta(session: Session, job: Job, share: float) -> float | None:
-    if job.status == JobStatus.COMPLETE:
+def _eta(status: str, share: float, elapsed: float | None) -> float | None:
+    if status == JobStatus.COMPLETE:
         return 0.0
-    if job.status != JobStatus.PROCESSING or share < _TELLING:
+    if status != JobStatus.PROCESSING or share < _TELLING or elapsed is None:
         return None
-    elapsed = select(func.extract("epoch", func.now() - Job.started_at)).where(Job.id == job.id)
-    return round(float(session.execute(elapsed).scalar_one()) * (1 - share) / share, 1)
+    return round(elapsed * (1 - share) / share, 1)

@@ -89,6 +89,10 @@ class Settings:
     replan_seconds: float = 120.0
     #: How long a file that nothing claims is kept.
     garbage_seconds: float = 3600.0
+    #: How long an answer is given again under its ``Idempotency-Key``; 24 hours are promised.
+    idempotency_seconds: float = 25 * 3600.0
+    #: How long a request that says nothing of itself keeps its ``Idempotency-Key``: its process died.
+    idempotency_lease_seconds: float = 120.0
 
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0

@@ -1,20 +1,21 @@
 """The sweeper: what time alone brings about. Any number may run; each step is its own transaction.
 
-leases that ran out       the unit goes to another worker, or fails with its code
-deadlines that passed     the job fails, and its credits go back
-workers that went silent  their rows are dropped
-versions that went away   the job is planned anew for those that are there
-garbage whose time came   the stored files are deleted
+leases that ran out        the unit goes to another worker, or fails with its code
+deadlines that passed      the job fails, and its credits go back
+workers that went silent   their rows are dropped
+versions that went away    the job is planned anew for those that are there
+idempotency keys grown old they are forgotten
+garbage whose time came    the stored files are deleted
 """
 
 from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, garbage, jobs, leases, line, pools, stages
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -37,8 +38,9 @@ class Sweeper:
         self._storage = storage
 
     def sweep(self) -> int:
-        """One pass over leases, deadlines and workers; how many rows it changed."""
-        return self.take_back_leases() + self.enforce_deadlines() + self.forget_workers()
+        """One pass over all but the garbage; how many rows it changed."""
+        chores = (self.take_back_leases, self.enforce_deadlines, self.forget_workers, self.forget_keys)
+        return sum(chore() for chore in chores)
 
     def take_back_leases(self) -> int:
         """Take back every lease that has run out."""
@@ -56,7 +58,7 @@ class Sweeper:
     def enforce_deadlines(self) -> int:
         """Fail every job that is past its queue or run deadline."""
         failed = 0
-        for job_id in self._ids(select(Job.id).where(jobs.past_deadline()).limit(_BATCH)):
+        for job_id in self._ids(jobs.late().limit(_BATCH)):
             with self._database.begin() as session:
                 late = jobs.time_out(session, self._settings, job_id)
             if late:
@@ -141,12 +143,17 @@ class Sweeper:
                 garbage.keep(session, [key])
         return _BATCH
 
+    def forget_keys(self) -> int:
+        """Drop idempotency keys whose time is over; how many went."""
+        with self._database.begin() as session:
+            return idempotency.forget(session, _BATCH)
+
     def _delete(self, key: str) -> None:
         if key.endswith("/"):
             self._storage.delete_prefix(key)
         else:
             self._storage.delete(key)
 
-    def _ids(self, query: Select[str]) -> list[str]:
+    def _ids(self, query: Select[str] | CompoundSelect[str]) -> list[str]:
         with self._database.begin() as session:
             return list(session.scalars(query))

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 from renderfarm.trial import checks, duel
@@ -50,8 +51,19 @@ def kinds(wish: Wish) -> list[Fault]:
         return [fault for fault in found if any(part in fault.name for part in wish.only)]
     if wish.full:
         return found
-    quick = [fault for fault in found if not fault.slow]
-    return random.Random(wish.seed).sample(quick, min(_SAMPLE, len(quick)))
+    return sample(found, wish.seed, _SAMPLE)
+
+
+def sample(faults: Sequence[Fault], seed: int, number: int) -> list[Fault]:
+    """So many of the quick ones, the same for the same seed, of every room in turn."""
+    rooms: dict[str, list[Fault]] = {}
+    for fault in faults:
+        if not fault.slow:
+            rooms.setdefault(fault.room, []).append(fault)
+    dice = random.Random(seed)
+    shuffled = [dice.sample(room, len(room)) for room in dice.sample(list(rooms.values()), len(rooms))]
+    in_turn = [fault for turn in zip_longest(*shuffled) for fault in turn if fault is not None]
+    return in_turn[:number]
 
 
 def run(wish: Wish, report: Callable[[Finding], None]) -> dict[str, Any]:
@@ -97,7 +109,7 @@ def duels(ground: Ground, number: int) -> Finding:
     return _finding(f"{number} duels of cancel and finish", begun, ends, wrong, {})
 
 
-def waiting(ground: Ground, number: int) -> Finding:
+def waiting(ground: Ground, number: int, seconds: float = 10) -> Finding:
     """Redis holds about as many messages as there are workers, however many jobs wait."""
     begun = time.monotonic()
     workers = {"v4": 2, "cpu": 1}
@@ -110,7 +122,7 @@ def waiting(ground: Ground, number: int) -> Finding:
             farm.submit_rows()
         farm.add_dispatcher()
         farm.wait_ready()
-        until_then = time.monotonic() + 10
+        until_then = time.monotonic() + seconds
         with farm.broker() as broker:
             while time.monotonic() < until_then:
                 queued = sum(broker.llen(queue) for queue in workers)

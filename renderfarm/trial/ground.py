@@ -43,7 +43,8 @@ class Ground:
         janitor.mind(self._cluster.data)
         self.postgres = Process(
             "postgres",
-            self._cluster.command(self._port),
+            # What is committed outlives every death of the process; the machine's own death is not tried.
+            [*self._cluster.command(self._port), "-c", "fsync=off"],
             self.environ(folder),
             folder / "postgres.log",
             ready=lambda _: self._answers(),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+#: Between two looks: what is asked costs the processors that the farm works with.
+_EVERY_SECONDS = 0.04
 
 
 class InVain(Exception):
@@ -22,4 +24,4 @@ def until(condition: Callable[[], T | None], seconds: float, what: str = "") -> 
             return answer
         if time.monotonic() > deadline:
             raise InVain(f"waited {seconds:g} s in vain for {what or 'a condition'}")
-        time.sleep(0.01)
+        time.sleep(_EVERY_SECONDS)

@@ -13,11 +13,12 @@ from sqlalchemy import func, select, text, update
 from pipeline import spec
 from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
 from pipeline.units import items_of
-from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools
+from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools, views
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.jobs import Outcome
 from renderfarm.models import Account, Artifact, Attempt, Job, Unit
+from renderfarm.progress import JobProgress
 from renderfarm.settings import Settings
 from renderfarm.stages import pins_of
 from renderfarm.storage import StoredFile
@@ -37,6 +38,32 @@ def worker(name: str, queue: str = "v4", **versions: Any) -> WorkerIdentity:
     """A worker that can run what is pinned today, unless told otherwise."""
     engines = [ENGINES[queue]] if queue in ENGINES else []
     return WorkerIdentity(name, queue, {"engines": engines, **VERSIONS, **versions})
+
+
+#: Copies of one job, for as many accounts as there are, one millisecond after the other.
+_CROWD = (
+    """
+    INSERT INTO accounts (id, name)
+    SELECT 'acct_' || n, 'one of the crowd ' || n FROM generate_series(1, :accounts) AS n
+    """,
+    """
+    INSERT INTO jobs (id, account_id, status, mode, model, spec, plan, video, inputs, credits,
+                      queue_deadline, created_at)
+    SELECT 'job_' || lpad(CAST(n AS text), 24, '0'),
+           'acct_' || 1 + n % :accounts,
+           status, mode, model, spec, plan, video, inputs, 0, queue_deadline,
+           created_at + n * interval '1 ms'
+    FROM jobs, generate_series(1, :more) AS n WHERE id = :first
+    """,
+    """
+    INSERT INTO units (id, job_id, account_id, stage, index, queue, pins, status, total, queued_at)
+    SELECT j.id || '\\:' || u.stage || '\\:0', j.id, j.account_id, u.stage, 0, u.queue, u.pins, u.status,
+           u.total, j.created_at
+    FROM units u, jobs j WHERE u.job_id = :first AND j.id <> :first
+    """,
+    "INSERT INTO lines (queue, fast, account_id) SELECT DISTINCT queue, fast, account_id FROM units"
+    " ON CONFLICT DO NOTHING",
+)
 
 
 @dataclass
@@ -77,6 +104,16 @@ class Farm:
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
 
+    def crowd(self, jobs: int, accounts: int) -> str:
+        """So many jobs that wait, of so many accounts; the first of them. Written at once, not one by one."""
+        first = self.submit(self.account(credit=20))
+        with self.database.begin() as session:
+            for statement in _CROWD:
+                session.execute(text(statement), {"first": first, "more": jobs - 1, "accounts": accounts})
+        with self.database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+        return first
+
     def job(self, job_id: str) -> Job:
         with self.database.begin() as session:
             return session.get_one(Job, job_id)
@@ -111,9 +148,10 @@ class Farm:
         with self.database.begin() as session:
             return credits.mismatches(session)
 
-    def progress(self, job_id: str) -> jobs.JobProgress:
-        with self.database.begin() as session:
-            return jobs.progress(session, session.get_one(Job, job_id))
+    def progress(self, job_id: str) -> JobProgress:
+        seen = views.view(self.database, job_id)
+        assert seen is not None
+        return seen.progress
 
     def position(self, job_id: str) -> int | None:
         with self.database.begin() as session:

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import NEEDS, Plan, Stage
 from pipeline.units import items_of
-from renderfarm import credits, jobs, line, places
+from renderfarm import credits, jobs, line, places, views
 from renderfarm.claims import Claim
 from renderfarm.errors import FarmError
 from renderfarm.jobs import FAST
@@ -207,10 +207,11 @@ class FarmMachine(RuleBasedStateMachine):
             self.no_credit_is_lost_or_made(session, jobs_now)
             self.queue_positions_are_a_line(session, jobs_now)
             settlements = {row.job_id: row for row in session.scalars(select(Settlement))}
+            shown = {job.id: job for job in views.view_all(self.farm.database, list(units))}
             for job in jobs_now:
                 self.stages_come_after_what_they_need(units[job.id])
                 self.it_ends_once_and_settles_once(job, units[job.id], settlements.get(job.id))
-                pct = jobs.progress(session, job).pct
+                pct = shown[job.id].progress.pct
                 assert self.shown.get(job.id, 0) <= pct <= 100
                 self.shown[job.id] = pct
 

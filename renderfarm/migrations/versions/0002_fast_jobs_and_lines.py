@@ -8,6 +8,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+_DEADLINES = (("jobs_to_start", "queue_deadline", "queued"), ("jobs_to_end", "run_deadline", "processing"))
 _WAITING = sa.text("status = 'waiting'")
 
 
@@ -17,6 +18,9 @@ def upgrade() -> None:
     )
     op.add_column("units", sa.Column("fast", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("units", sa.Column("avoid", sa.String(), nullable=True))
+    op.drop_index("jobs_open", "jobs")
+    for name, column, status in _DEADLINES:
+        op.create_index(name, "jobs", [column], postgresql_where=sa.text(f"status = '{status}'"))
     op.drop_index("units_waiting", "units")
     op.create_index(
         "units_waiting",
@@ -48,6 +52,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("lines")
+    for name, _, _ in _DEADLINES:
+        op.drop_index(name, "jobs")
+    op.create_index(
+        "jobs_open", "jobs", ["status"], postgresql_where=sa.text("status IN ('queued', 'processing')")
+    )
     op.drop_index("units_waiting", "units")
     op.create_index(
         "units_waiting", "units", ["queue", "account_id", "queued_at", "id"], postgresql_where=_WAITING

@@ -81,7 +81,7 @@ def _after_a_worker(point: Point) -> Callable[[Case], None]:
         token = case.token()
         case.farm.add_dispatcher(FARM_CRASH_AT=f"{point}@{token}")
         [first, *_] = case.submit()
-        case.farm.wait_drawing(first).kill()
+        case.farm.wait_drawing(first).restart()
         case.struck(token)
 
     return act
