@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import text
 
@@ -16,9 +17,11 @@ from renderfarm.crash import Point
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
 from renderfarm.trial import checks
-from renderfarm.trial.farm import Farm
+from renderfarm.trial.farm import NEXT_ENGINE, QUICK, Farm
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.waiting import InVain, until
+
+T = TypeVar("T")
 
 COMPLETE = frozenset({"complete"})
 #: For a fault that harms what a job needs for good: it fails and costs nothing, or finishes all the same.
@@ -69,12 +72,18 @@ class Case:
         self.farm = farm
         self.jobs: list[str] = []
         self.notes: dict[str, float] = {}
+        #: What it has borrowed until the farm is at rest.
+        self.lent = ExitStack()
 
     def submit(self, number: int = 2, mode: str = "full_pipeline") -> list[str]:
         """New jobs of the case; a fast one as soon as there is room for it."""
         new = [self._submit(mode) for _ in range(number)]
         self.jobs += new
         return new
+
+    def lend(self, thing: AbstractContextManager[T]) -> T:
+        """Something that is of use until the farm is at rest."""
+        return self.lent.enter_context(thing)
 
     def token(self) -> Path:
         """A file that somebody will remove when a fault strikes."""
@@ -108,13 +117,19 @@ class Case:
 
 
 def undisturbed(ground: Ground) -> checks.Truth:
-    """What jobs make that nothing happens to: one as a case submits it, one as the ingress does."""
-    with Farm.open(ground, workers={"v4": 1, "cpu": 1}) as farm:
-        plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
-        ids = [farm.submit(), farm.submit(plan=plan)]
-        if set(farm.wait_ended(ids, 120).values()) != {"complete"}:
-            raise InVain(f"an undisturbed job does not finish: {farm.job(ids[0]).error_message}")
-        return {checks.plan_of(farm, job_id): checks.digests(farm, job_id) for job_id in ids}
+    """What jobs make that nothing happens to: as a case submits them, and as the ingress does.
+
+    Of this version of the farm and of the next one.
+    """
+    truth: dict[str, Mapping[str, str]] = {}
+    for engine in (QUICK["engine_v4"], NEXT_ENGINE):
+        with Farm.open(ground, workers={"v4": 1, "cpu": 1}, engine_v4=engine) as farm:
+            plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
+            ids = [farm.submit(), farm.submit(plan=plan)]
+            if set(farm.wait_ended(ids, 120).values()) != {"complete"}:
+                raise InVain(f"an undisturbed job does not finish: {farm.job(ids[0]).error_message}")
+            truth |= {checks.plan_of(farm, job_id): checks.digests(farm, job_id) for job_id in ids}
+    return truth
 
 
 def try_out(ground: Ground, fault: Fault, truth: checks.Truth) -> Finding:
@@ -135,6 +150,8 @@ def try_out(ground: Ground, fault: Fault, truth: checks.Truth) -> Finding:
             wrong += checks.judge(farm, truth)
         except Exception as error:  # whatever it is, it is a finding, and the next fault has its turn
             wrong = [f"{type(error).__name__}: {error}", *_open_units(farm)]
+        finally:
+            case.lent.close()
         logs = farm.logs()
         wrong += [f"in the logs: {line}" for line in logs.splitlines() if any(bug in line for bug in _BUGS)][
             :3

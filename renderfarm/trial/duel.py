@@ -88,35 +88,32 @@ def _at_its_end(farm: Farm) -> tuple[str, leases.Claim]:
         job = session.get_one(Job, job_id)
         plan = Plan.from_json(job.plan)
         session.execute(delete(Unit).where(Unit.job_id == job_id))
-        for stage in Stage:
-            queue = stages.queue_of(stage, Model.V4)
-            done = stage is not Stage.STITCH
-            unit = Unit(
-                id=f"{job_id}:{stage}:0",
-                job_id=job_id,
-                account_id=job.account_id,
-                stage=stage.value,
-                queue=queue,
-                pins=stages.pins_by(plan, queue),
-                status="done" if done else "admitted",
-                attempt=int(done),
-            )
-            session.add(unit)
-            session.flush()
-            if done:
-                session.add(
-                    Attempt(
-                        unit_id=unit.id,
-                        attempt=1,
-                        stage=stage.value,
-                        worker="",
-                        outcome="done",
-                        started_at=func.now(),
-                    )
-                )
+        units = [_unit(job, plan, stage) for stage in Stage]
+        session.add_all(units)
+        session.flush()
+        session.add_all(_attempt(unit) for unit in units if unit.status == "done")
     versions = {"engines": [], "perception": plan.perception, "plan": plan.version}
     identity = WorkerIdentity("duellist", stages.CPU, versions)
     with farm.database.begin() as session:
         claim = leases.claim(session, farm.settings, f"{job_id}:{Stage.STITCH}:0", identity)
     assert claim is not None
     return job_id, claim
+
+
+def _unit(job: Job, plan: Plan, stage: Stage) -> Unit:
+    queue, last = stages.queue_of(stage, Model.V4), stage is Stage.STITCH
+    return Unit(
+        id=f"{job.id}:{stage}:0",
+        job_id=job.id,
+        account_id=job.account_id,
+        stage=stage.value,
+        queue=queue,
+        pins=stages.pins_by(plan, queue),
+        status="admitted" if last else "done",
+        attempt=int(not last),
+    )
+
+
+def _attempt(unit: Unit) -> Attempt:
+    began = {"worker": "", "started_at": func.now()}
+    return Attempt(unit_id=unit.id, attempt=1, stage=unit.stage, outcome="done", **began)

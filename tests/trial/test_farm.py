@@ -26,12 +26,8 @@ with Ground.open() as ground, Farm.open(ground, workers={"cpu": 1}) as farm:
 """
 
 
-def worker(queue: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "tests.workers.worker", queue, "slow")
-
-
 def test_jobs_end_though_a_worker_is_killed_and_nothing_is_left(ground: Ground) -> None:
-    with Farm.open(ground, worker_command=worker) as farm:
+    with Farm.open(ground) as farm:
         first, second = farm.submit(), farm.submit()
         farm.wait_drawing(first).restart()
         assert farm.wait_ended([first, second]) == {first: "complete", second: "complete"}
@@ -41,7 +37,7 @@ def test_jobs_end_though_a_worker_is_killed_and_nothing_is_left(ground: Ground) 
 
 
 def test_a_job_may_come_through_the_ingress(ground: Ground) -> None:
-    with Farm.open(ground, worker_command=worker, api=True) as farm:
+    with Farm.open(ground, api=True) as farm:
         job_id = farm.client.submit(ground.picture, ground.clip, {})["job_id"]
         assert farm.wait_ended([job_id]) == {job_id: "complete"}
         assert farm.client.job(job_id)["status"] == "complete"
