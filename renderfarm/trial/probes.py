@@ -15,7 +15,7 @@ from renderfarm.storage import open_storage
 
 
 def probes(store: Path, threads: int, seconds: float) -> float:
-    """How often a second ``threads`` loops judge the store's ``picture-N`` and ``video-N``, over ``seconds``."""
+    """How often a second ``threads`` loops judge the store's ``picture-N`` and ``video-N``, for so long."""
     settings = Settings(database_url="", storage_url=f"file://{store}")
     storage = open_storage(settings)
     began = time.perf_counter()
