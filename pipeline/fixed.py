@@ -75,11 +75,25 @@ def _join(request: Request, report: Report, _: Fixed) -> Done:
     return Done({"tracks": path}, {"cuts": [], "people": [f"person_{person}"]})
 
 
-def _plate(request: Request, report: Report, _: Fixed) -> Done:
-    """``plate``: the median of a few frames."""
+def _sample(request: Request, report: Report, _: Fixed) -> Done:
+    """``sample-NNNN``: those of a few frames, spread over the video, that are in the span."""
     video = _video(request)
-    numbers = sorted({video.frames * i // _SEEN for i in range(_SEEN)})
-    seen = np.stack(list(read_chosen(request.inputs["video"], video, numbers)))
+    for span, forward in _spans(request, report):
+        seen = {video.frames * i // _SEEN for i in range(_SEEN)}
+        numbers = sorted(number for number in seen if span.start <= number < span.stop)
+        frames = dict(
+            zip(map(str, numbers), read_chosen(request.inputs["video"], video, numbers), strict=True)
+        )
+        [name] = items_of(Stage.SAMPLE, request.spec, span)
+        forward(Progress(len(span), len(span)))
+        forward(Item(span.index, {name: _save(request.out / f"{name}.npz", **frames)}))
+    return Done()
+
+
+def _plate(request: Request, report: Report, _: Fixed) -> Done:
+    """``plate``: the median of the sampled frames."""
+    names = sorted(name for name in request.inputs if name.startswith("sample-"))
+    seen = np.stack([frame for name in names for frame in _load(request.inputs[name]).values()])
     path = _save(request.out / "plate.npz", pixels=np.median(seen, axis=0).astype(np.uint8))
     report(Progress(1, 1))
     return Done({"plate": path})
@@ -94,15 +108,17 @@ def _segment(request: Request, report: Report, fixed: Fixed) -> Done:
     for span, forward in _spans(request, report):
         files = {name: request.out / f"{name}.mp4" for name in items_of(Stage.SEGMENT, request.spec, span)}
         with ExitStack() as stack:
-            writers = [
-                stack.enter_context(VideoWriter(path, video.width, video.height, video.rate))
-                for path in files.values()
-            ]
             read = read_frames(request.inputs["video"], video, span)
             frames = stack.enter_context(closing(ahead(read)))
+            writers: list[VideoWriter] = []
             pace = Pace(fixed.ms / 1000)
             for number, frame in enumerate(frames, span.start):
                 pace.begin()
+                # Started while the first frame takes its time, which starts with the decoder's first.
+                writers = writers or [
+                    stack.enter_context(VideoWriter(path, video.width, video.height, video.rate))
+                    for path in files.values()
+                ]
                 drawn = picture.draw(number, frame)
                 pace.end()
                 for writer, each in zip(writers, drawn, strict=False):
@@ -117,6 +133,7 @@ STAGES: Mapping[Stage, Callable[[Request, Report, Fixed], Done]] = {
     Stage.REFERENCE: _reference,
     Stage.ANALYSE: _analyse,
     Stage.JOIN: _join,
+    Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
 }
@@ -178,7 +195,7 @@ def _video(request: Request) -> VideoInfo:
 def _save(path: Path, **arrays: NDArray[np.uint8]) -> str:
     """An npz of ``arrays``: the same ones give the same bytes."""
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
     return str(path)
 
 

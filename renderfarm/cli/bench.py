@@ -14,6 +14,7 @@ from pipeline.spec import Model
 from renderfarm.cli.common import ROOT, as_json, emit, table
 from renderfarm.local.errors import StackError
 from renderfarm.local.interrupts import Interrupts
+from renderfarm.trial.speed import NAMES as SPEEDS
 
 #: Real clips beside the checkout; they are no part of it.
 REAL = ROOT.parent / "shared" / "data"
@@ -140,3 +141,30 @@ def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         path = f"{prefix}{name}"
         found += _flat(value, f"{path}.") if isinstance(value, dict) else [(path, value)]
     return found
+
+
+@bench.command()
+@click.option("--quick", is_flag=True, help="A sample in some minutes: fewer frames, jobs and rounds.")
+@click.option("--only", multiple=True, type=click.Choice(SPEEDS), help="Only this; may be repeated.")
+@as_json
+def speed(quick: bool, only: tuple[str, ...], as_json: bool) -> None:
+    """Measure what fast mode gains, how soon work begins, and what 10,000 waiting jobs cost."""
+    from renderfarm.trial.speed.bench import measure
+
+    with Interrupts():
+        found = measure(
+            only,
+            quick=quick,
+            real=REAL if REAL.is_dir() else None,
+            tell=lambda line: click.echo(line, err=True),
+        )
+    rows = found.pop("rows")
+
+    def show() -> None:
+        table(("figure", "value", "must / goal", "verdict"), rows)
+        for name, why in found["skipped"].items():
+            click.echo(f"{name} was skipped: {why}")
+
+    emit(found, as_json, show)
+    if any(figure["met"] is False for figure in found["figures"]) and not quick:
+        sys.exit(1)

@@ -1,0 +1,10 @@
+"""How fast the farm is, as ratios within one run, each with what it must reach and what is aimed at.
+
+wide      one fast job over 1, 8 and 16 workers whose engine takes a fixed time and no processor
+latency   from a submission to the first unit's start, and what a unit costs in bookkeeping
+pair      a real clip on one worker with a core of its own, and on two
+crowd     10,000 waiting jobs against 10
+"""
+
+#: The measurements, in the order in which they are made.
+NAMES = ("latency", "crowd", "wide", "pair")
