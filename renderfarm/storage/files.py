@@ -17,8 +17,8 @@ from renderfarm.storage.base import NotStored, Storage, StorageError, Writer, ch
 class FileStore(Storage):
     """Objects as files under ``root``; ``base`` is the address that serves them.
 
-    A file being written is a dotted neighbour of its final place, so that a rename finishes it and
-    a later ``delete`` or ``delete_prefix`` finds what a killed process left.
+    A file being written lies in a dotted folder beside its final place, one for each object: a rename
+    finishes it, and what a killed process left is found without looking at all the other files.
     """
 
     def __init__(self, root: Path, base: str) -> None:
@@ -53,14 +53,13 @@ class FileStore(Storage):
             if path.is_dir():
                 return  # a key is never a folder
             path.unlink(missing_ok=True)
-            for left in path.parent.glob(f".{path.name}.*.part"):
-                left.unlink(missing_ok=True)
+            shutil.rmtree(_parts_of(path))
         self._prune(path.parent)
 
     def list(self, prefix: str) -> Iterator[str]:
         top = self._root / checked_prefix(prefix) if prefix else self._root
-        files = (path for path in top.rglob("*") if path.is_file() and not path.name.startswith("."))
-        yield from sorted(path.relative_to(self._root).as_posix() for path in files)
+        files = (path.relative_to(self._root) for path in top.rglob("*") if path.is_file())
+        yield from sorted(file.as_posix() for file in files if not any(n.startswith(".") for n in file.parts))
 
     def delete_prefix(self, prefix: str) -> None:
         top = self._root / checked_prefix(prefix)
@@ -97,7 +96,7 @@ class _FileWriter(Writer):
         self._root = root
         self._prune = prune
         self._path = path
-        self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        self._part = _parts_of(path) / secrets.token_hex(8)
         with _disk(root, str(path)):
             self._file = self._create()
 
@@ -120,16 +119,20 @@ class _FileWriter(Writer):
             self._file.close()
             self._part.replace(self._path)
             _sync(self._path.parent)  # the name, too
-            # What writers of the same object left that were killed: nobody deletes the object any more.
-            for left in self._path.parent.glob(f".{self._path.name}.*.part"):
-                left.unlink(missing_ok=True)
+            # With what writers of the same object left that were killed: nobody deletes it any more.
+            shutil.rmtree(self._part.parent, ignore_errors=True)
 
     def _abort(self) -> None:
         with suppress(OSError):  # on a full disk closing fails as it flushes; the file goes either way
             self._file.close()
         with suppress(OSError):  # the disk may be away
             self._part.unlink(missing_ok=True)
-        self._prune(self._path.parent)
+        self._prune(self._part.parent)
+
+
+def _parts_of(path: Path) -> Path:
+    """Where an object lies while it is written."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _sync(folder: Path) -> None:
