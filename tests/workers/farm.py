@@ -38,7 +38,7 @@ class Farm:
     store: Storage
     account_id: str
 
-    def submit(self, spec: RenderSpec | None = None, plan: Plan = PLAN) -> str:
+    def submit(self, spec: RenderSpec | None = None, plan: Plan = PLAN, mode: str = "full_pipeline") -> str:
         """A new job of which everything waits; the id."""
         inputs = {name: f"in/{self.account_id}/{name}" for name in ("picture", "video")}
         for key in inputs.values():
@@ -50,8 +50,8 @@ class Farm:
             plan=plan,
             video=VIDEO,
             inputs=inputs,
-            mode="full_pipeline",
-            credits=CREDITS,
+            mode=mode,
+            credits=CREDITS * (jobs.FAST_FACTOR if mode == jobs.FAST else 1),
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, self.account_id, new).id
