@@ -35,12 +35,16 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--background", type=click.Choice([b.value for b in Background]), default="original", show_default=True
 )
 @click.option("--bg-color", default="0,255,0", show_default=True, help="R,G,B for a solid background.")
-def render(picture: Path, video: Path, output: Path, model: str, background: str, bg_color: str) -> None:
+@click.option("--fast", is_flag=True, help="On all workers at once, at twice the price.")
+def render(
+    picture: Path, video: Path, output: Path, model: str, background: str, bg_color: str, fast: bool
+) -> None:
     """Let the character of PICTURE perform VIDEO, on the farm.
 
     A transparent background also writes the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
     """
     fields = {"model": model, "background_mode": background, "bg_color": bg_color}
+    fields |= {"fast": "true"} if fast else {}
     with client() as api:
         files = run(api, picture, video, output, fields)
     for path in files:

@@ -27,10 +27,13 @@ _LOOK = 0.3
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Leave it running and come back.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="The API's port, if it is free.")
-def up(detach: bool, port: int) -> None:
+@click.option("--v3", default=1, show_default=True, type=click.IntRange(1, 64), help="Workers of V3.")
+@click.option("--v4", default=1, show_default=True, type=click.IntRange(1, 64), help="Workers of V4.")
+def up(detach: bool, port: int, v3: int, v4: int) -> None:
     """Start the farm, and show its logs until Ctrl-C stops it.
 
-    What it keeps lies in .farm; start it again and all is still there.
+    What it keeps lies in .farm; start it again and all is still there. Fast jobs need two workers of
+    their model.
     """
     from renderfarm.local.interrupts import Interrupts
     from renderfarm.local.logs import Follower
@@ -42,7 +45,7 @@ def up(detach: bool, port: int) -> None:
     try:
         with Interrupts() as interrupts:
             try:
-                state = stack.start(interrupts, port, lambda step: _tell(f"{step} ..."))
+                state = stack.start(interrupts, port, lambda step: _tell(f"{step} ..."), {"v3": v3, "v4": v4})
                 if not stack.owned:
                     asked = port not in (0, state.ports["api"])
                     _tell("it runs already" + (", on another port: `farm down` first" if asked else ""))

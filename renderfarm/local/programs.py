@@ -15,7 +15,6 @@ from renderfarm.local.state import State
 from renderfarm.local.supervisor import Program
 from renderfarm.settings import Settings, variable_of
 
-QUEUES = ("v3", "v4", "cpu")
 #: The groups that start once the database is migrated.
 FARM_GROUPS = ("flower", "workers", "dispatch", "api")
 #: What no hurry may kill: they would have to recover at the next start.
@@ -71,10 +70,11 @@ def programs(home: Home, state: State, postgres: Postgres | None) -> list[Progra
         found.append(
             Program(name="redis", command=tuple(redis.command()), group="redis", place=20, first=True)
         )
-    return [*found, *_farm(home, ports)]
+    return [*found, *_farm(home, state)]
 
 
-def _farm(home: Home, ports: Mapping[str, int]) -> list[Program]:
+def _farm(home: Home, state: State) -> list[Program]:
+    ports = state.ports
     python = Path(sys.executable).name
 
     def measured(name: str) -> dict[str, str]:
@@ -89,14 +89,14 @@ def _farm(home: Home, ports: Mapping[str, int]) -> list[Program]:
     )
     workers = [
         Program(
-            name=f"worker-{queue}",
+            name=name,
             command=(python, "-m", "workers", "run", queue),
             group="workers",
             place=40,
-            environ=measured(f"worker-{queue}"),
+            environ=measured(name),
             grace=_WORKER_GRACE,
         )
-        for queue in QUEUES
+        for name, queue in state.worker_names.items()
     ]
     dispatch = [
         Program(

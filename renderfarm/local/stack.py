@@ -17,7 +17,7 @@ from renderfarm.local.home import Home
 from renderfarm.local.interrupts import Interrupts
 from renderfarm.local.ports import wait_for
 from renderfarm.local.programs import FARM_GROUPS, SERVICES, environment, programs
-from renderfarm.local.state import State, choose
+from renderfarm.local.state import WORKERS, State, choose
 from renderfarm.local.supervisor import Supervisor, end_of_log
 from renderfarm.settings import Settings
 
@@ -53,7 +53,11 @@ class Stack:
             return []
 
     def start(
-        self, interrupts: Interrupts, port: int = 0, say: Callable[[str], None] = lambda _: None
+        self,
+        interrupts: Interrupts,
+        port: int = 0,
+        say: Callable[[str], None] = lambda _: None,
+        workers: Mapping[str, int] = WORKERS,
     ) -> State:
         """Start everything and answer once the API does; a farm that runs already is left as it is.
 
@@ -66,7 +70,7 @@ class Stack:
             processes.sweep(self.home.stack_id)  # what a killed supervisor left
             self.owned = True
             try:
-                return self._start(interrupts, port, say)
+                return self._start(interrupts, port, say, workers)
             except BaseException:
                 self.stop(interrupts.hurried)
                 raise
@@ -88,8 +92,10 @@ class Stack:
                 supervisor.kill()
         return processes.sweep(self.home.stack_id) > 0 or supervisor is not None
 
-    def _start(self, interrupts: Interrupts, port: int, say: Callable[[str], None]) -> State:
-        state = choose(self.home, self._caller, port)
+    def _start(
+        self, interrupts: Interrupts, port: int, say: Callable[[str], None], workers: Mapping[str, int]
+    ) -> State:
+        state = choose(self.home, self._caller, port, workers)
         cluster = None
         if state.own_postgres:
             say("preparing PostgreSQL")

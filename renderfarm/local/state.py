@@ -15,8 +15,10 @@ from renderfarm.local.redis import Redis
 
 #: Where people look first. All other ports are any that are free.
 API_PORT, FLOWER_PORT = 8080, 5555
-#: Each of these shows its metrics on a port of its own.
-MEASURED = ("api", "dispatcher", "exporter", "worker-v3", "worker-v4", "worker-cpu")
+#: Each of these shows its metrics on a port of its own, and so does each worker.
+MEASURED = ("api", "dispatcher", "exporter")
+#: Workers of each queue, unless more are asked for. Two of a model's serve fast jobs.
+WORKERS: Mapping[str, int] = {"v3": 1, "v4": 1, "cpu": 1}
 _SERVICES = ("postgres", "redis", "supervisor")
 
 
@@ -32,6 +34,17 @@ class State:
     #: Whether PostgreSQL and Redis are ours to run.
     own_postgres: bool
     own_redis: bool
+    #: How many workers each queue has.
+    workers: Mapping[str, int]
+
+    @property
+    def worker_names(self) -> dict[str, str]:
+        """The queue of each worker by the worker's name: ``worker-v4``, ``worker-v4-2``, ..."""
+        return {
+            f"worker-{queue}" + (f"-{number}" if number > 1 else ""): queue
+            for queue, workers in self.workers.items()
+            for number in range(1, workers + 1)
+        }
 
     @property
     def api_url(self) -> str:
@@ -54,7 +67,9 @@ class State:
             return None
 
 
-def choose(home: Home, environ: Mapping[str, str], port: int = 0) -> State:
+def choose(
+    home: Home, environ: Mapping[str, str], port: int = 0, workers: Mapping[str, int] = WORKERS
+) -> State:
     """Decide where everything of this start will listen.
 
     ``port`` is the API's, if it is asked for. Services keep the ports of the last start while those are free.
@@ -69,14 +84,18 @@ def choose(home: Home, environ: Mapping[str, str], port: int = 0) -> State:
 
     take("api", port or API_PORT)
     take("flower", FLOWER_PORT)
-    for name in (*_SERVICES, *(f"metrics-{one}" for one in MEASURED)):
+    for name in _SERVICES:
         take(name, last.get(name, 0))
     own_redis = Redis(home.root / "redis", ports["redis"], home.secret("redis.password"))
-    return State(
+    state = State(
         ports=ports,
         database_url=environ.get("DATABASE_URL", ""),  # our own one's is known once it is prepared
         redis_url=environ.get("REDIS_URL") or own_redis.url,
         storage_url=environ.get("FARM_STORAGE_URL") or f"file://{quote(str(home.store))}",
         own_postgres=not environ.get("DATABASE_URL"),
         own_redis=not environ.get("REDIS_URL"),
+        workers={**WORKERS, **workers},
     )
+    for name in (*MEASURED, *state.worker_names):
+        take(f"metrics-{name}", last.get(f"metrics-{name}", 0))
+    return state
