@@ -136,7 +136,7 @@ def _probes(store: Path, seconds: float) -> float:
     """Probes a second of bare loops over all cores."""
     arguments = ["renderfarm.trial.probes", str(store), str(_LOOPS), str(seconds)]
     running = [_start(arguments) for _ in range(os.cpu_count() or 1)]
-    return sum(int(_output(each)) for each in running) / seconds
+    return sum(float(_output(each)) for each in running)
 
 
 def _load(spec: Spec) -> Load:

@@ -14,21 +14,21 @@ from renderfarm.settings import Settings
 from renderfarm.storage import open_storage
 
 
-def probes(store: Path, threads: int, seconds: float) -> int:
-    """How often ``threads`` loops judged the store's ``picture-N`` and ``video-N`` within ``seconds``."""
+def probes(store: Path, threads: int, seconds: float) -> float:
+    """How often a second ``threads`` loops judge the store's ``picture-N`` and ``video-N``, for so long."""
     settings = Settings(database_url="", storage_url=f"file://{store}")
     storage = open_storage(settings)
-    until = time.perf_counter() + seconds
+    began = time.perf_counter()
 
-    def loop(number: int) -> int:
+    def loop(number: int) -> float:
         done = 0
-        while time.perf_counter() < until:
+        while not done or time.perf_counter() < began + seconds:
             # As a new upload: of a file that has not changed, the result is remembered.
             os.utime(store / f"video-{number}")
             media.judge_picture(settings, storage, f"picture-{number}")
             media.judge_video(settings, storage, f"video-{number}")
-            done += time.perf_counter() < until
-        return done
+            done += 1
+        return done / (time.perf_counter() - began)
 
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(loop, range(threads)))

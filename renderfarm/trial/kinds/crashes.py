@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pipeline.spec import Model, Stage
+from pipeline.units import BY_SPANS
 from renderfarm.client import ClientError
 from renderfarm.crash import Point
 from renderfarm.models import Job
@@ -14,7 +15,7 @@ from renderfarm.trial.case import Case, Fault
 from renderfarm.trial.process import alive
 from renderfarm.trial.waiting import until
 
-_BY_SPANS = (Stage.ANALYSE, Stage.SEGMENT)
+_BY_SPANS = tuple(stage for stage in Stage if stage in BY_SPANS)
 #: Where workers pass each of their points.
 _WORKER: dict[Point, tuple[Stage, ...]] = {
     Point.CLAIMED: tuple(Stage),
