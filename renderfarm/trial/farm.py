@@ -213,13 +213,15 @@ class Farm:
         """The queue that a worker serves."""
         return worker.name.rpartition("-")[0]
 
-    def submit(self, clip: Path | None = None, *, account_id: str = "", **changed: Any) -> str:
+    def submit(
+        self, clip: Path | None = None, *, picture: Path | None = None, account_id: str = "", **changed: Any
+    ) -> str:
         """A new job, as the ingress submits it; its id. ``changed`` are fields of ``jobs.NewJob``."""
         account_id = account_id or self.account_id
         inputs = {name: f"in/{account_id}/{new_id('file')}" for name in ("picture", "video")}
         with self.database.begin() as session:
             garbage.throw(session, self.settings, inputs.values(), 3600)
-        self.store.put(inputs["picture"], self.ground.picture)
+        self.store.put(inputs["picture"], picture or self.ground.picture)
         self.store.put(inputs["video"], clip or self.ground.clip)
         return self.submit_rows(clip, account_id=account_id, inputs=inputs, **changed)
 

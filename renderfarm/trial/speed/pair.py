@@ -37,6 +37,7 @@ def pair(ground: Ground, quick: bool, tell: Callable[[str], None], real: Path | 
         )
     clip = _cut(real / "sweater-dance.mp4", ground.folder / "real.mp4", QUICK_SECONDS if quick else SECONDS)
     warming = _cut(real / "sweater-dance.mp4", ground.folder / "warming.mp4", 1)
+    picture = real / "elf.jpg"
     farms: dict[int, Farm] = {}
     runs: dict[int, list[Run]] = {1: [], 2: []}
     with ExitStack() as stack:
@@ -46,10 +47,11 @@ def pair(ground: Ground, quick: bool, tell: Callable[[str], None], real: Path | 
                 farms[workers].add_worker("v3", _pinned(core))
             farms[workers].wait_ready()
             for _ in range(workers):
-                render(farms[workers], warming, mode=_mode(workers), model=Model.V3)
+                render(farms[workers], warming, picture=picture, mode=_mode(workers), model=Model.V3)
         for _ in range(1 if quick else ROUNDS):
             for workers, farm in farms.items():
-                runs[workers].append(render(farm, clip, mode=_mode(workers), model=Model.V3, seconds=1800))
+                run = render(farm, clip, picture=picture, mode=_mode(workers), model=Model.V3, seconds=1800)
+                runs[workers].append(run)
                 tell(f"{workers} on a core each: {runs[workers][-1].whole:.1f} s")
     return _figures(runs, quick)
 

@@ -39,11 +39,17 @@ class Run:
 
 
 def render(
-    farm: Farm, clip: Path, *, mode: str = "full_pipeline", model: Model = Model.V4, seconds: float = 900
+    farm: Farm,
+    clip: Path,
+    *,
+    picture: Path | None = None,
+    mode: str = "full_pipeline",
+    model: Model = Model.V4,
+    seconds: float = 900,
 ) -> Run:
     """Submit one job, as the ingress does, and wait for its end; raises where it is not complete."""
     plan = plan_for(model, engine=farm.settings.engine_of(model))
-    job_id = farm.submit(clip, mode=mode, plan=plan, spec=RenderSpec(model))
+    job_id = farm.submit(clip, picture=picture, mode=mode, plan=plan, spec=RenderSpec(model))
     committed = time.time()  # the database's clock too: they share a machine
     ended = farm.wait_ended([job_id], seconds)
     if ended[job_id] != "complete":
