@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flask import Response, current_app
 from pydantic import BaseModel
 
+from api.probing import Probing
 from renderfarm.db import Database
 from renderfarm.places import Places
 from renderfarm.settings import Settings
@@ -15,12 +16,16 @@ from renderfarm.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """One farm: its settings, its rows, its files, and the lines as they were a moment ago."""
+    """One farm: its settings, its rows, its files, the lines as they were a moment ago, and who probes."""
 
     settings: Settings
     database: Database
     storage: Storage
     places: Places = field(default_factory=Places)
+    probing: Probing = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probing", Probing(self.settings))
 
 
 def farm() -> Farm:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _settings = Settings.from_env()
 
 bind = [os.environ.get("FARM_API_BIND") or "127.0.0.1:8080"]
 worker_class = "gthread"
-workers = 2
+workers = _settings.api_processes
 #: An upload holds its thread for as long as it lasts.
 threads = 16
 timeout = 60
@@ -77,6 +78,32 @@ def when_ready(server: Any) -> None:
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+class _Paced:
+    """A socket whose peer is given up where a whole body is too slow, though it is never silent for long.
+
+    Only the time counts that is spent waiting for the peer: a slow store is none of its faults.
+    """
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.peer = peer
+        self._waited = 0.0
+        self._came = 0
+
+    def recv(self, size: int) -> bytes:
+        began = time.monotonic()
+        data = self.peer.recv(size)
+        self._waited += time.monotonic() - began
+        self._came += len(data)
+        allowed = _settings.silence_seconds + self._came / _settings.slowest_upload
+        return data if self._waited < allowed else b""  # as if it had hung up
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Count the time of each request's body by itself."""
+    peer = request.unreader.sock
+    request.unreader.sock = _Paced(peer.peer if isinstance(peer, _Paced) else peer)
 
 
 def post_worker_init(worker: Any) -> None:

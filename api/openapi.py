@@ -28,6 +28,7 @@ _FORM = [
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14)),
     "CS-UORC01-001",
     "CS-UORC01-002",
+    "CS-UORC01-111",
     "CS-UORC01-113",
 ]
 _IDEMPOTENCY = {

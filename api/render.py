@@ -16,10 +16,11 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, media, views
+from renderfarm import crash, idempotency, jobs, line, media, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
+from renderfarm.stages import QUEUES
 from renderfarm.views import JobView
 
 blueprint = Blueprint("render", __name__, url_prefix="/api/render")
@@ -70,16 +71,21 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
         spec = order.asked.spec()
         media.judge_picture_head(order.picture.head)
         media.judge_video_head(order.video.head)
+        if order.asked.fast:
+            _refuse_without_room(here, spec.model)
         uploads.commit(order.picture, order.video)
-        media.judge_picture(here.settings, here.storage, order.picture.key)
-        judged = media.judge_video(here.settings, here.storage, order.video.key)
+        with here.probing.turn():
+            uploads.goes_on()
+            media.judge_picture(here.settings, here.storage, order.picture.key)
+            judged = media.judge_video(here.settings, here.storage, order.video.key)
+        price = media.price(judged.video)
         new = jobs.NewJob(
             spec=spec,
             plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
             video=judged.video,
             inputs={"picture": order.picture.key, "video": order.video.key},
-            mode="full_pipeline",
-            credits=media.price(judged.video),
+            mode=jobs.FAST if order.asked.fast else "full_pipeline",
+            credits=price * jobs.FAST_FACTOR if order.asked.fast else price,
             notes=judged.notes,
         )
         uploads.submitting()
@@ -175,9 +181,14 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, U
         raise FarmError(
             "CS-UORC01-002", "This farm sends no webhooks: leave out `webhook_url` and ask for the job."
         )
-    if asked.fast:
-        raise FarmError("CS-UORC01-001")
     return picture, video
+
+
+def _refuse_without_room(here: Farm, model: Model) -> None:
+    """CS-UORC01-001 before the files are stored and probed; the transaction that submits asks again."""
+    with here.database.begin() as session:
+        if not line.room_for_fast(session, here.settings, QUEUES[model]):
+            raise FarmError("CS-UORC01-001")
 
 
 def _seen(here: Farm, job_id: str) -> JobView:

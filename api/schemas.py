@@ -51,7 +51,7 @@ class RenderForm(BaseModel):
     bg_color: str = "0,255,0"
     """`R,G,B`, 0-255 each; used only with `solid`."""
     fast: bool = False
-    """Faster, at twice the credits, where the pool has room."""
+    """Twice the speed or better, at twice the credits; refused where the pool has no two free workers."""
     ref_image_url: str | None = None
     """In place of `ref_image`."""
     driving_video_url: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,16 +26,22 @@ def stitch(request: Request, report: Report) -> Done:
     masks = _numbered(request, "mask")
     steps = 3 if masks else 2
 
-    joined = request.out / "joined.mp4" if video.has_sound else output
-    join(_numbered(request, "segment"), joined, video.rate)
-    if video.has_sound:
-        lay_sound(joined, request.inputs["video"], output, Fraction(video.frames) / video.rate)
-        joined.unlink()
-    _expect(output, video.frames, video.rate)
-    report(Progress(1, steps))
-
-    still(output, thumbnail, float(video.frames // 2 / video.rate), THUMBNAIL_SIDE)
-    report(Progress(2, steps))
+    # Short programs, of which each waits for little more than its own start: so they run two at a time.
+    with ThreadPoolExecutor(1, thread_name_prefix="stitch") as beside:
+        looked = beside.submit(probe, request.inputs["video"]) if video.has_sound else None
+        joined = request.out / "joined.mp4" if video.has_sound else output
+        join(_numbered(request, "segment"), joined, video.rate)
+        if looked is not None:
+            looked.result()  # what it found out is kept for the sound
+            lay_sound(joined, request.inputs["video"], output, Fraction(video.frames) / video.rate)
+            joined.unlink()
+        pictured = beside.submit(
+            still, output, thumbnail, float(video.frames // 2 / video.rate), THUMBNAIL_SIDE
+        )
+        _expect(output, video.frames, video.rate)
+        report(Progress(1, steps))
+        pictured.result()
+        report(Progress(2, steps))
     files = {"output": str(output), "thumbnail": str(thumbnail)}
 
     if masks:

@@ -76,9 +76,12 @@ def overdue(session: Session, settings: Settings) -> list[Admitted]:
         .order_by(Unit.id)
         .with_for_update(skip_locked=True)
     )
+    found = session.scalars(late).all()
+    if not found:
+        return []  # as nearly always, with somebody's first unit waiting for this round
     again = session.execute(
         update(Unit)
-        .where(Unit.id.in_(session.scalars(late).all()))
+        .where(Unit.id.in_(found))
         .values(published_at=func.now())
         .returning(Unit.id, Unit.queue, Unit.admitted_at)
     ).all()

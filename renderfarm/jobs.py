@@ -308,6 +308,7 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
         unit.worker = unit.avoid = None
     session.execute(delete(Artifact).where(Artifact.job_id == job_id))
     job.plan, job.facts, job.checkpoint = plan.to_json(), {}, None
+    job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
     session.flush()
     _make_units(session, job, stages.following((), ()))
     announce(session)

@@ -67,6 +67,14 @@ class Settings:
     max_side: int = 4096
     #: How long a peer may be silent in the middle of a request, or read nothing of its answer.
     silence_seconds: int = 30
+    #: Bytes a second below which a body is not waited for, once it has been waited for that long.
+    slowest_upload: int = 16_384
+
+    #: Processes of the ingress on one machine.
+    api_processes: int = 2
+    #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.
+    probes_at_once: int = 4
+    probe_wait_seconds: float = 60.0
 
     #: The protocol's clock, in seconds.
     lease_seconds: float = 6.0

@@ -17,7 +17,7 @@ from renderfarm.crash import Point
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
 from renderfarm.trial import checks
-from renderfarm.trial.farm import Farm
+from renderfarm.trial.farm import NEXT_ENGINE, QUICK, Farm
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.waiting import InVain, until
 
@@ -117,13 +117,19 @@ class Case:
 
 
 def undisturbed(ground: Ground) -> checks.Truth:
-    """What jobs make that nothing happens to: one as a case submits it, one as the ingress does."""
-    with Farm.open(ground, workers={"v4": 1, "cpu": 1}) as farm:
-        plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
-        ids = [farm.submit(), farm.submit(plan=plan)]
-        if set(farm.wait_ended(ids, 120).values()) != {"complete"}:
-            raise InVain(f"an undisturbed job does not finish: {farm.job(ids[0]).error_message}")
-        return {checks.plan_of(farm, job_id): checks.digests(farm, job_id) for job_id in ids}
+    """What jobs make that nothing happens to: as a case submits them, and as the ingress does.
+
+    Of this version of the farm and of the next one.
+    """
+    truth: dict[str, Mapping[str, str]] = {}
+    for engine in (QUICK["engine_v4"], NEXT_ENGINE):
+        with Farm.open(ground, workers={"v4": 1, "cpu": 1}, engine_v4=engine) as farm:
+            plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
+            ids = [farm.submit(), farm.submit(plan=plan)]
+            if set(farm.wait_ended(ids, 120).values()) != {"complete"}:
+                raise InVain(f"an undisturbed job does not finish: {farm.job(ids[0]).error_message}")
+            truth |= {checks.plan_of(farm, job_id): checks.digests(farm, job_id) for job_id in ids}
+    return truth
 
 
 def try_out(ground: Ground, fault: Fault, truth: checks.Truth) -> Finding:

@@ -43,13 +43,14 @@ _ROWS: Mapping[str, str] = {
         SELECT id, status FROM units WHERE status IN ('waiting', 'admitted', 'running')""",
     "a finished job has an unfinished unit": """
         SELECT u.id, u.status FROM units u JOIN jobs j ON j.id = u.job_id
-        WHERE j.status = 'complete' AND u.status <> 'done'""",
+        WHERE j.status = 'complete' AND u.status <> 'done' AND NOT j.notes ? 'versions'""",
     "a claim did not end, or ended twice": """
         SELECT u.id, u.attempt, count(a.unit_id) FROM units u LEFT JOIN attempts a ON a.unit_id = u.id
         GROUP BY u.id HAVING count(a.unit_id) <> u.attempt""",
     "a unit is done without one attempt that did it": """
-        SELECT u.id, u.status FROM units u LEFT JOIN attempts a ON a.unit_id = u.id
-        GROUP BY u.id HAVING count(*) FILTER (WHERE a.outcome = 'done') <> (u.status = 'done')::int""",
+        SELECT u.id, u.status FROM units u JOIN jobs j ON j.id = u.job_id
+        LEFT JOIN attempts a ON a.unit_id = u.id WHERE NOT j.notes ? 'versions'
+        GROUP BY u.id HAVING count(*) FILTER (WHERE a.outcome = 'done') <> (u.status = 'done')\\:\\:int""",
     "garbage is left": "SELECT key FROM garbage",
     "a worker is left": "SELECT name FROM workers WHERE seen_at > now() - interval '2 seconds'",
 }

@@ -44,6 +44,8 @@ QUICK: Mapping[str, Any] = {
     "development": True,
     "engine_v4": "fixed:ms=20",
 }
+#: The engine of the next version of the farm: its pictures are others.
+NEXT_ENGINE = "fixed:ms=20,mark=next"
 #: A plan that makes several pieces and segments of two seconds.
 SHORT: Mapping[str, Any] = {"piece_frames": 30, "segment_frames": 20}
 CREDITS = 7

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +141,23 @@ def test_whoever_falls_silent_in_an_upload_is_not_waited_for(served: Served, set
     assert json.loads(body)["error_code"] == "CS-UORC01-002"
     assert time.monotonic() - started < 15
     assert not list(Path(settings.storage_url.removeprefix("file://")).rglob("*.part"))
+
+
+def test_whoever_sends_byte_by_byte_is_not_waited_for_either(served: Served) -> None:
+    """Never silent for the two seconds that end a connection, and yet no body that ever comes."""
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=0.5) as connection:
+        connection.sendall(
+            f"POST /api/render HTTP/1.1\r\nAuthorization: Bearer {served.secret}\r\nConnection: close\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n".encode()
+        )
+        answered = b""
+        for _ in range(60):
+            connection.sendall(b"-")
+            with suppress(TimeoutError):
+                answered = connection.recv(65536)
+                break
+    assert answered.startswith(b"HTTP/1.1 400 ")
 
 
 def test_whoever_stops_reading_a_file_is_not_waited_for(served: Served, settings: Settings) -> None:

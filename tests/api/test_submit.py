@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from api.context import Farm
@@ -36,6 +37,18 @@ def test_a_picture_and_a_video_become_a_queued_job(alice: Caller, upload: dict[s
     assert re.fullmatch(r"job_[a-z0-9]{24}", body["job_id"])
     assert (body["status"], body["mode"]) == ("queued", "full_pipeline")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", body["enqueued_at"])
+
+
+def test_a_job_of_a_development_farm_is_pinned_to_the_engine_that_was_chosen_there(
+    alice: Caller, app: Flask, farm: Farm, upload: dict[str, Any]
+) -> None:
+    chosen = replace(farm.settings, development=True, engine_v4="fixed:ms=20,mark=b")
+    app.extensions["farm"] = replace(farm, settings=chosen)
+    job_id = alice.post(upload).get_json()["job_id"]
+    assert job_of(farm, job_id).plan["engine"] == {"name": "fixed", "version": "1+ms=20,mark=b"}
+    with farm.database.begin() as session:
+        pins = set(session.scalars(select(Unit.pins).where(Unit.job_id == job_id)))
+    assert all(each.startswith("fixed/1+ms=20,mark=b ") for each in pins)
 
 
 def test_the_files_are_stored_as_they_were_sent(

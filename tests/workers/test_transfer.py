@@ -84,6 +84,8 @@ def test_a_store_that_stays_away_is_given_up(impatient: None) -> None:
 
 
 def test_a_file_that_is_not_there_is_not_waited_for(store: FileStore, tmp_path: Path) -> None:
+    with store.writer("work/job_a/another") as out:
+        out.commit()
     with pytest.raises(Corrupt):
         fetch(store, "work/job_a/none", tmp_path, go_on)
 

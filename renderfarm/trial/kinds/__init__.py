@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from renderfarm.trial.case import Fault
-from renderfarm.trial.kinds import broker, crashes, engines, network, processes, races, rows, store
+from renderfarm.trial.kinds import (
+    broker,
+    crashes,
+    engines,
+    network,
+    processes,
+    races,
+    rows,
+    store,
+    upgrade,
+)
 
 
 def every() -> list[Fault]:
     """All of them, each under a name of its own."""
-    rooms = (crashes, processes, broker, rows, network, store, engines, races)
+    rooms = (crashes, processes, broker, rows, network, store, engines, races, upgrade)
     return [
         replace(fault, room=room.__name__.rpartition(".")[2]) for room in rooms for fault in room.faults()
     ]

@@ -4,7 +4,8 @@ wide      one fast job over 1, 8 and 16 workers whose engine takes a fixed time 
 latency   from a submission to the first unit's start, and what a unit costs in bookkeeping
 pair      a real clip on one worker with a core of its own, and on two
 crowd     10,000 waiting jobs against 10
+door      the ingress under load, beside its probes alone
 """
 
 #: The measurements, in the order in which they are made.
-NAMES = ("latency", "crowd", "wide", "pair")
+NAMES = ("latency", "crowd", "door", "wide", "pair")

@@ -11,6 +11,7 @@ from renderfarm.local.errors import StackError
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.speed import NAMES
 from renderfarm.trial.speed.crowd import crowd
+from renderfarm.trial.speed.door import door
 from renderfarm.trial.speed.figure import Measured
 from renderfarm.trial.speed.latency import latency
 from renderfarm.trial.speed.pair import pair
@@ -24,6 +25,7 @@ def measure(
     measurements: dict[str, Callable[..., Measured]] = {
         "latency": latency,
         "crowd": crowd,
+        "door": door,
         "wide": wide,
         "pair": partial(pair, real=real),
     }

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model, RenderSpec, VideoInfo, plan_for
-from renderfarm import accounts, credits, dispatch, jobs, line, media, places, pools, stages
+from renderfarm import accounts, credits, dispatch, jobs, line, media, places, pools, stages, views
 from renderfarm.claims import WorkerIdentity
 from renderfarm.models import Job, Unit
 from renderfarm.trial.farm import CREDITS, Farm
@@ -141,9 +141,8 @@ def _timed(farms: Mapping[int, Farm], rounds: int) -> dict[str, dict[int, list[f
 
 def _actions(farm: Farm, job: Job, known: places.Places) -> dict[str, Callable[[Session], object]]:
     def look(session: Session) -> None:
-        found = jobs.get(session, job.id)
+        found = views.view(farm.database, job.id)
         assert found is not None
-        jobs.progress(session, found)
         known.of(session, found.id, found.model, found.mode)  # as an ingress that is asked often
 
     return {

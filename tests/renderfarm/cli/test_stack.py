@@ -184,6 +184,14 @@ def test_what_dies_is_started_again_and_down_stops_what_a_killed_up_left(farm: F
     assert "not running" in farm.run("status", fine=False).stdout
 
 
+def test_an_engine_for_development_is_refused_elsewhere_before_anything_starts(farm: Farm) -> None:
+    farm._environ["ENGINE_V4"] = "fixed:ms=20"
+    told = farm.run("up", "-d", fine=False).stderr
+    assert "ENGINE_V4" in told and "FARM_DEVELOPMENT=1" in told
+    assert "Traceback" not in told
+    assert farm.left() == []
+
+
 def test_a_database_that_does_not_answer_is_named(farm: Farm) -> None:
     farm._environ["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
     told = farm.run("up", "-d", fine=False).stderr
