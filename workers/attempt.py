@@ -88,12 +88,12 @@ class Attempt:
         if self._claim.stage in BY_SPANS and not self._claim.spans:
             return Result()  # an attempt before recorded the last item, but not the end
         request = self._request()
-        try:
-            with ThreadPoolExecutor(1, thread_name_prefix="items") as uploader:
+        with ThreadPoolExecutor(1, thread_name_prefix="items") as uploader:
+            try:
                 done = self._draw(request, lambda item: uploader.submit(self._keep, item, request))
-        except DrawingError:
-            _check_inputs(request)
-            raise
+            except DrawingError:
+                _check_inputs(request)  # before the uploader has waited for the store to come back
+                raise
         self._check_items()
         if len(self._items) < len(request.spans):
             raise BrokenPromise(f"The engine drew {len(self._items)} of {len(request.spans)} parts.")

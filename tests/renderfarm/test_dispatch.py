@@ -158,7 +158,11 @@ def test_an_unclaimed_unit_is_published_once_per_period(farm: Farm) -> None:
     assert overdue(farm) == []
     for unit_id in admitted:
         farm.turn_back(Unit, unit_id, "published_at", farm.settings.republish_seconds + 1)
-    farm.take(admitted[0])
+    busy = worker("busy")
+    farm.report(busy)
+    farm.take(admitted[0], busy)
+    assert overdue(farm) == [], "whoever is busy has its message still before it"
+    farm.report(worker("idle"))
     assert overdue(farm) == admitted[1:]
     assert overdue(farm) == []
 
