@@ -282,6 +282,7 @@ def test_messages_reach_the_queues_of_a_real_redis_and_survive_its_loss(
         assert dispatcher.dispatch() == 0  # not before the period is over
         for unit_id in (f"{v4}:analyse:0", f"{v4}:reference:0", f"{v3}:analyse:0"):
             farm.turn_back(Unit, unit_id, "published_at", settings.republish_seconds + 1)
+        farm.report(worker("idle"), worker("idle too", "v3"))
         assert dispatcher.dispatch() == 3
         assert messages(broker, "v4") == [f"{v4}:analyse:0", f"{v4}:reference:0"]
         assert messages(broker, "v3") == [f"{v3}:analyse:0"]
