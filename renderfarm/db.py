@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 #: A transaction that says nothing for so long is ended by the server. A process that stands still in the
 #: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
-IDLE_SECONDS = 15
+#: Less than a lease, or a worker that stands still would keep its unit for longer than it may.
+IDLE_SECONDS = 5
 #: Connections on which a process reads at once; each is held for the length of one statement.
 _READERS = 4
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"

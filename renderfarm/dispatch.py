@@ -69,16 +69,21 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
 
 
 def overdue(session: Session, settings: Settings) -> list[Admitted]:
-    """Units whose message nobody came for within ``republish_seconds``; publish them again."""
+    """Units whose message nobody came for within ``republish_seconds``; publish them again.
+
+    Only where a worker is idle: one that is busy has the message still before it, and would find as many
+    copies of it as its work takes periods.
+    """
     late = (
         select(Unit.id)
         .where(Unit.status == UnitStatus.ADMITTED, Unit.published_at < after(-settings.republish_seconds))
         .order_by(Unit.id)
         .with_for_update(skip_locked=True)
     )
-    found = session.scalars(late).all()
-    if not found:
+    if not session.scalars(late).first():
         return []  # as nearly always, with somebody's first unit waiting for this round
+    free = [queue for queue, pool in live_pools(session, settings).items() if pool.idle]
+    found = session.scalars(late.where(Unit.queue.in_(free))).all()
     again = session.execute(
         update(Unit)
         .where(Unit.id.in_(found))

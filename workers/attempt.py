@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from pipeline.protocol import Done, Item, Progress, Request
@@ -21,7 +21,7 @@ from renderfarm import crash, leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
-from renderfarm.storage import Storage, Stored, StoredFile, checksum
+from renderfarm.storage import Storage, StorageError, Stored, StoredFile, checksum
 from workers.drawing import Drawing, DrawingError, Patience
 from workers.fetched import Fetched
 from workers.heart import Heart, Reason, Stopped
@@ -35,6 +35,10 @@ T = TypeVar("T")
 _RETRY_SECONDS = 0.25
 #: What is drawn when a draining worker's time is up may still be stored for so long.
 _LAST_UPLOAD_SECONDS = 5.0
+
+
+#: How a database that is away shows; ``InternalError``: it ended a transaction that had stood still.
+_AWAY = (OperationalError, InterfaceError, InternalError)
 
 
 class BrokenPromise(DrawingError):
@@ -85,7 +89,11 @@ class Attempt:
             return Result()  # an attempt before recorded the last item, but not the end
         request = self._request()
         with ThreadPoolExecutor(1, thread_name_prefix="items") as uploader:
-            done = self._draw(request, lambda item: uploader.submit(self._keep, item, request))
+            try:
+                done = self._draw(request, lambda item: uploader.submit(self._keep, item, request))
+            except DrawingError:
+                _check_inputs(request)  # before the uploader has waited for the store to come back
+                raise
         self._check_items()
         if len(self._items) < len(request.spans):
             raise BrokenPromise(f"The engine drew {len(self._items)} of {len(request.spans)} parts.")
@@ -104,7 +112,7 @@ class Attempt:
             try:
                 with self._tools.database.begin() as session:
                     return write(session)
-            except (OperationalError, InterfaceError) as error:
+            except _AWAY as error:
                 log.warning("the database failed: %s", str(error).partition("\n")[0])
                 self._heart.check()
                 time.sleep(_RETRY_SECONDS)
@@ -208,3 +216,10 @@ def _are_cuts(value: object, video: VideoInfo | None) -> bool:
     if not isinstance(value, list) or not all(isinstance(cut, int) for cut in value):
         return False
     return value == sorted({cut for cut in value if video is not None and 0 < cut < video.frames})
+
+
+def _check_inputs(request: Request) -> None:
+    """Blame the store, not the input, for what was read in place and is gone with its disk."""
+    for name, path in request.inputs.items():
+        if not path.is_file():
+            raise StorageError(f"{name} went away while it was read")

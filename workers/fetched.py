@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from renderfarm.storage import Storage, Stored
+from renderfarm.storage import Storage, StorageError, Stored
 from workers.transfer import Check, fetch
 
 #: Beyond this, what was not used for longest goes; one unit's files stay whatever they take.
@@ -32,7 +32,7 @@ class _Kept:
 
     @property
     def unchanged(self) -> bool:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             return self == _Kept.of(self.path)
         return False
 
@@ -57,7 +57,10 @@ class Fetched:
             path = fetch(self._storage, key, self._folder, check, expected)
             if self._is_ours(path):
                 path.chmod(0o444)
-            kept = _Kept.of(path)
+            try:
+                kept = _Kept.of(path)
+            except OSError as error:
+                raise StorageError(f"{key} went away: {error}") from error
         self._kept[key, expected] = kept
         return kept.path
 

@@ -32,7 +32,11 @@ def fetch(storage: Storage, key: str, folder: Path, check: Check, expected: Stor
         path = patiently(lambda: storage.fetch(key, folder), check)
     except NotStored as error:  # not an outage: it would be missed again and again
         raise Corrupt(f"{key} is not stored any more") from error
-    if expected is not None and checksum(path) != expected:
+    try:
+        damaged = expected is not None and checksum(path) != expected
+    except OSError as error:  # read in place, and gone with its disk
+        raise StorageError(f"{key} went away: {error}") from error
+    if damaged:
         raise Corrupt(f"{key} is not the file that was stored")
     return path
 

@@ -158,7 +158,11 @@ def test_an_unclaimed_unit_is_published_once_per_period(farm: Farm) -> None:
     assert overdue(farm) == []
     for unit_id in admitted:
         farm.turn_back(Unit, unit_id, "published_at", farm.settings.republish_seconds + 1)
-    farm.take(admitted[0])
+    busy = worker("busy")
+    farm.report(busy)
+    farm.take(admitted[0], busy)
+    assert overdue(farm) == [], "whoever is busy has its message still before it"
+    farm.report(worker("idle"))
     assert overdue(farm) == admitted[1:]
     assert overdue(farm) == []
 
@@ -278,6 +282,7 @@ def test_messages_reach_the_queues_of_a_real_redis_and_survive_its_loss(
         assert dispatcher.dispatch() == 0  # not before the period is over
         for unit_id in (f"{v4}:analyse:0", f"{v4}:reference:0", f"{v3}:analyse:0"):
             farm.turn_back(Unit, unit_id, "published_at", settings.republish_seconds + 1)
+        farm.report(worker("idle"), worker("idle too", "v3"))
         assert dispatcher.dispatch() == 3
         assert messages(broker, "v4") == [f"{v4}:analyse:0", f"{v4}:reference:0"]
         assert messages(broker, "v3") == [f"{v3}:analyse:0"]

@@ -224,6 +224,28 @@ class TestFileStore:
         file_store.delete("work/job/a/b")
         assert list((tmp_path / "store").iterdir()) == []
 
+    def test_a_disk_that_is_away_is_not_an_empty_store(self, file_store: FileStore, tmp_path: Path) -> None:
+        write(file_store, "in/acct/a")
+        elsewhere = (tmp_path / "store").rename(tmp_path / "elsewhere")
+        (tmp_path / "store").touch()
+        for ask in (file_store.size, lambda key: write(file_store, key)):
+            with pytest.raises(StorageError) as refused:
+                ask("in/acct/a")
+            assert not isinstance(refused.value, NotStored)
+        (tmp_path / "store").unlink()
+        elsewhere.rename(tmp_path / "store")
+        assert file_store.size("in/acct/a")
+
+    def test_what_a_killed_writer_left_goes_with_the_next_of_the_same_object(
+        self, file_store: FileStore, tmp_path: Path
+    ) -> None:
+        killed = file_store.writer("out/job/a")
+        killed.write(b"half")
+        write(file_store, "out/job/a")
+        assert [path.name for path in (tmp_path / "store/out/job").iterdir()] == ["a"]
+        killed.__exit__(None, None, None)
+        assert file_store.size("out/job/a")
+
     def test_a_full_disk_is_an_error_of_the_store(self, file_store: FileStore, tmp_path: Path) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("this system has no /dev/full")

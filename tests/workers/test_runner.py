@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from pipeline.spec import Background, RenderSpec, Stage
 from renderfarm import jobs, leases
@@ -86,6 +87,33 @@ def test_what_draws_is_there_before_the_first_unit_and_again_after_one_that_ende
         assert runner._tools.drawing.pid not in {None, first}
 
 
+def test_a_transaction_that_the_server_ended_for_its_silence_is_tried_again(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = farm.submit()
+    finish, tries = jobs.finish, []
+
+    def finish_late(session: Session, *rest: object) -> bool:
+        tries.append(session)
+        if len(tries) == 1:  # as if the process had stood still here
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+            process = session.scalar(text("SELECT pg_backend_pid()"))
+            until(lambda: not is_backend(farm.database, process))
+        return finish(session, *rest)
+
+    unit_id = farm.advance(job_id, Stage.JOIN)
+    monkeypatch.setattr(jobs, "finish", finish_late)
+    assert farm.run(unit_id) is Outcome.DONE
+    assert len(tries) == 2
+
+
+def is_backend(database: Database, process: int) -> bool:
+    """Whether a process of the server is alive."""
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :process")
+    with database.begin() as session:
+        return bool(session.scalar(query, {"process": process}))
+
+
 def test_an_error_of_the_input_ends_the_job_with_its_code_and_costs_nothing(farm: Farm) -> None:
     job_id = farm.submit()
     unit_id = farm.advance(job_id, Stage.JOIN)
@@ -94,6 +122,14 @@ def test_an_error_of_the_input_ends_the_job_with_its_code_and_costs_nothing(farm
     assert (job.status, job.error_code) == (JobStatus.FAILED, "CS-UORC01-101")
     assert job.error_message == "No person was found in the driving video."
     assert farm.balance() == (100, 0)
+
+
+def test_a_store_that_goes_away_under_an_engine_is_no_error_of_the_input(farm: Farm) -> None:
+    job_id = farm.submit()
+    unit_id = farm.advance(job_id, Stage.SEGMENT)
+    assert farm.run(unit_id, "loses_input") is Outcome.HANDED_OVER
+    assert farm.unit(unit_id).failures == 0
+    assert farm.job(job_id).status == JobStatus.PROCESSING
 
 
 @pytest.mark.parametrize("drawing", ["exits", "raises", "eats_memory", "babbles", "short", "long", "repeats"])
