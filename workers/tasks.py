@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from celery import Celery
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Retry
+from kombu.exceptions import OperationalError
 
 from renderfarm.dispatch import TASK
 from workers.runner import Outcome, Runner
@@ -32,7 +34,8 @@ def register(app: Celery, runner: Callable[[], Runner]) -> None:
             # RETRY without publishing: the rows, not the broker, bring the unit back.
             raise Retry(outcome.value)
         if outcome is Outcome.ELSEWHERE:
-            # Back to the head of its queue, where the others listen already; we come a little later.
+            # To its queue again, where the others listen already; we come a little later.
+            with suppress(OperationalError):  # the dispatcher sends what nobody came for
+                app.send_task(TASK, args=[unit_id], ignore_result=True, retry=False)
             time.sleep(_ASIDE_SECONDS)
-            raise Reject(outcome.value, requeue=True)
         return outcome.value

@@ -127,6 +127,22 @@ def test_a_worker_whose_child_is_killed_goes_on_with_another(farm: Farm, start) 
 
 
 @pytest.mark.usefixtures("dispatcher")
+def test_what_failed_on_one_worker_goes_on_on_another(farm: Farm, start) -> None:
+    start("v4", "exits")
+    start("v4")
+    start("cpu")
+    job_id = farm.submit()
+    until(lambda: farm.job(job_id).status == JobStatus.COMPLETE, 60)
+    with farm.database.begin() as session:
+        rows = session.scalars(select(Attempt).order_by(Attempt.unit_id, Attempt.attempt)).all()
+    failed = [row for row in rows if row.outcome == "retry"]
+    assert failed, "two units were ready at once, for two workers"
+    for row in failed:
+        [following] = [x for x in rows if (x.unit_id, x.attempt) == (row.unit_id, row.attempt + 1)]
+        assert following.worker != row.worker
+
+
+@pytest.mark.usefixtures("dispatcher")
 def test_a_worker_that_is_killed_takes_its_children_along(farm: Farm, start) -> None:
     worker = start("v4", "slow")
     job_id = farm.submit()
