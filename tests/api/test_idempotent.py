@@ -267,13 +267,13 @@ def test_after_its_time_a_key_is_forgotten_and_may_be_used_for_another_order(
     assert order(alice, "k").status_code == 202
     sweeper = Sweeper(farm.settings, farm.database, farm.storage)
     age(farm, alice, 24 * 3600)
-    assert sweeper.forget_keys() == 0
+    sweeper.forget_keys()
     assert len(keys_of(farm, alice)) == 1
     age(farm, alice, 3600)
     other = order(alice, "k", background_mode="transparent")  # expired, and not swept yet
     assert other.status_code == 202
     age(farm, alice, 26 * 3600)
-    assert sweeper.forget_keys() == 1
+    sweeper.forget_keys()
     assert keys_of(farm, alice) == []
     assert len(jobs_of(farm, alice)) == 2
 
