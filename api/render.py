@@ -87,6 +87,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             mode=jobs.FAST if order.asked.fast else "full_pipeline",
             credits=price * jobs.FAST_FACTOR if order.asked.fast else price,
             notes=judged.notes,
+            source=judged.source,
         )
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)

@@ -38,6 +38,8 @@ class Request:
     #: Known for every stage but REFERENCE.
     video: VideoInfo | None = None
     spans: tuple[Span, ...] = ()
+    #: What was found out of ``video`` when it came in (``pipeline.ffmpeg.known``); empty: look anew.
+    source: str = ""
 
     def dumps(self) -> str:
         return json.dumps(
@@ -49,6 +51,7 @@ class Request:
                 "inputs": {name: str(path) for name, path in self.inputs.items()},
                 "video": self.video.to_json() if self.video else None,
                 "spans": [span.to_json() for span in self.spans],
+                "source": self.source,
             }
         )
 
@@ -63,6 +66,7 @@ class Request:
             inputs={name: Path(path) for name, path in data["inputs"].items()},
             video=VideoInfo.from_json(data["video"]) if data["video"] else None,
             spans=tuple(Span.from_json(span) for span in data["spans"]),
+            source=data.get("source", ""),
         )
 
 

@@ -6,6 +6,8 @@ A request names its inputs and an empty folder; what a stage writes there, with 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pipeline.choice import Fixed
 from pipeline.errors import EngineError, OutOfMemory, WrongModel
 from pipeline.protocol import Done, Item, Progress, Report, Request
@@ -23,12 +25,23 @@ def run(request: Request, report: Report, fixed: Fixed | None = None) -> Done:
     ``fixed`` is what this process draws with instead of the model's own engine.
     """
     _check_versions(request, fixed)
+    _remember(request)
     try:
         if fixed is not None and request.stage is not Stage.STITCH:
             return _fixed(request, report, fixed)
         return _STAGES[request.stage](request, report)
     except MemoryError as error:
         raise OutOfMemory(f"The stage {request.stage} ran out of memory.") from error
+
+
+def _remember(request: Request) -> None:
+    """Spare every reader the look through the video that was had before."""
+    if request.source and "video" in request.inputs:
+        from pipeline.ffmpeg import known
+        from pipeline.ffmpeg.probe import remember
+
+        with suppress(ValueError):  # of another version: look anew
+            remember(request.inputs["video"], known.loads(request.source))
 
 
 def warm(fixed: Fixed | None = None) -> None:

@@ -65,6 +65,8 @@ __all__ = [
     "time_out",
 ]
 
+#: The fact that comes with the video, and is true of it under any plan.
+SOURCE = "source"
 #: The mode of a job whose pieces and segments are units of their own.
 FAST = "fast"
 #: What fast mode costs, in prices of the normal one.
@@ -112,6 +114,8 @@ class NewJob:
     mode: str
     credits: int
     notes: Mapping[str, Any] = field(default_factory=dict)
+    #: What was found out of the video; empty: every reader looks for itself.
+    source: str = ""
 
 
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
@@ -133,6 +137,7 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
         video=new.video.to_json(),
         inputs=dict(new.inputs),
         notes=dict(new.notes),
+        facts={SOURCE: new.source} if new.source else {},
         credits=new.credits,
         queue_deadline=after(settings.queue_deadline_seconds),
     )
@@ -307,7 +312,8 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
         unit.status = UnitStatus.CANCELLED.value
         unit.worker = unit.avoid = None
     session.execute(delete(Artifact).where(Artifact.job_id == job_id))
-    job.plan, job.facts, job.checkpoint = plan.to_json(), {}, None
+    job.plan, job.checkpoint = plan.to_json(), None
+    job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCE}
     job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
     session.flush()
     _make_units(session, job, stages.following((), ()))

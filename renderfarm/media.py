@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import MediaError, PipelineError
+from pipeline.ffmpeg import known
 from pipeline.ffmpeg.probe import Source, inspect
 from pipeline.spec import VideoInfo
 from renderfarm.errors import FarmError
@@ -35,6 +36,8 @@ class JudgedVideo:
     """A video that is taken, and what its owner should know of how: sentences by topic."""
 
     video: VideoInfo
+    #: What was found out of it, for those who read it (``pipeline.ffmpeg.known``).
+    source: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,7 +110,7 @@ def judge_video(settings: Settings, storage: Storage, key: str) -> JudgedVideo:
     if (video.frames - 1) / video.rate > settings.max_seconds:
         message = f"The driving video lasts {video.duration:.1f} s; {settings.max_seconds} s are the most."
         raise FarmError("CS-ORIV-004", message)
-    return JudgedVideo(video, _notes(source))
+    return JudgedVideo(video, known.dumps(source), _notes(source))
 
 
 def price(video: VideoInfo) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Span, Stage, VideoInfo
 from pipeline.units import BY_SPANS, files_of, inputs_of, items_of
-from renderfarm import crash, leases
+from renderfarm import crash, jobs, leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
@@ -128,7 +128,8 @@ class Attempt:
             name: self._fetched.fetch(stored[name][0], self._tick, stored[name][1])
             for name in inputs_of(claim.stage, stored)
         }
-        return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans)
+        source = claim.facts.get(jobs.SOURCE, "")
+        return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans, source)
 
     def _draw(self, request: Request, keep: Callable[[Item], Future[None]]) -> Done:
         settings = self._tools.settings

@@ -43,6 +43,10 @@ _MOST_PACKETS = 400_000
 _IN_STEP_SECONDS = 0.001
 
 
+#: Files of which we were told, the last ones.
+_MOST_TOLD = 4
+
+
 def probe(source: str | Path) -> VideoInfo:
     """The video at ``source``, a path or an http(s) address.
 
@@ -68,6 +72,9 @@ class Source:
     #: When the first frame is shown, in seconds of the file's clock.
     start: float
     sound: Sound | None
+
+
+_told: dict[tuple[Path, tuple[int, ...]], Source] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +128,19 @@ def inspect(source: str | Path) -> Source:
     path = Path(source).absolute()
     if not path.is_file():
         raise Unreadable(f"there is no file {path.name}")
+    return _told.get((path, _state_of(path))) or _inspect_file(path, _state_of(path))
+
+
+def remember(path: Path, source: Source) -> None:
+    """Take what ``inspect`` found out elsewhere, of the same bytes, for this file."""
+    while len(_told) >= _MOST_TOLD:
+        del _told[next(iter(_told))]
+    _told[path.absolute(), _state_of(path)] = source
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
     state = path.stat()
-    return _inspect_file(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 @lru_cache(maxsize=4)

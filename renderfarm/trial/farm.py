@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from sqlalchemy import select, text
 
-from pipeline.spec import Model, RenderSpec, VideoInfo, plan_for
+from pipeline.spec import Model, RenderSpec, plan_for
 from renderfarm import accounts, credits, garbage, jobs, media
 from renderfarm.client import Client
 from renderfarm.db import Database, new_id
@@ -101,7 +101,7 @@ class Farm:
         self.dispatchers: list[Process] = []
         self.workers: list[Process] = []
         self.api: Process | None = None
-        self._videos: dict[Path, VideoInfo] = {}
+        self._clips: dict[Path, media.JudgedVideo] = {}
 
     @classmethod
     @contextmanager
@@ -231,7 +231,8 @@ class Farm:
         given: dict[str, Any] = {
             "spec": RenderSpec(),
             "plan": replace(plan_for(Model.V4, engine=self.settings.engine_of(Model.V4)), **SHORT),
-            "video": self._video(clip or self.ground.clip),
+            "video": self._judged(clip or self.ground.clip).video,
+            "source": self._judged(clip or self.ground.clip).source,
             "inputs": {"picture": "in/nobody/picture", "video": "in/nobody/video"},
             "mode": mode,
             "credits": CREDITS * (jobs.FAST_FACTOR if mode == jobs.FAST else 1),
@@ -314,11 +315,11 @@ class Farm:
         (logs := self.folder / "logs").mkdir(exist_ok=True)
         return Process(name, command, self._environ, logs / f"{name}.log", ready=ready)
 
-    def _video(self, clip: Path) -> VideoInfo:
-        if clip not in self._videos:
+    def _judged(self, clip: Path) -> media.JudgedVideo:
+        if clip not in self._clips:
             here = FileStore(clip.parent, "")
-            self._videos[clip] = media.judge_video(self.settings, here, clip.name).video
-        return self._videos[clip]
+            self._clips[clip] = media.judge_video(self.settings, here, clip.name)
+        return self._clips[clip]
 
     def _account(self) -> str:
         with self.database.begin() as session:
