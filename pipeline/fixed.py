@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.ahead import ahead
 from pipeline.choice import Fixed
-from pipeline.ffmpeg import GrayWriter, VideoWriter, read_chosen, read_frames
+from pipeline.ffmpeg import VideoWriter, read_chosen, read_frames
 from pipeline.pace import Pace
 from pipeline.protocol import Done, Item, Progress, Report, Request
 from pipeline.spec import Background, Span, Stage, VideoInfo
@@ -52,15 +52,16 @@ def _analyse(request: Request, report: Report, _: Fixed) -> Done:
     video = _video(request)
     for span, forward in _spans(request, report):
         piece, matte = items_of(Stage.ANALYSE, request.spec, span)
-        path = request.out / f"{matte}.mkv"
-        light = np.zeros(len(span), np.uint8)
-        with GrayWriter(path, *_SMALL, video.rate) as writer:
-            for number, frame in enumerate(read_frames(request.inputs["video"], video, span, _SMALL)):
-                gray = frame.mean(axis=2, dtype=np.float64)
-                light[number] = gray.mean()
-                writer.write(np.where(gray > light[number], 255, 0).astype(np.uint8))
-                forward(Progress(number + 1, len(span)))
-        files = {piece: _save(request.out / f"{piece}.npz", light=light), matte: str(path)}
+        light, brighter = np.zeros(len(span), np.uint8), np.zeros((len(span), *_SMALL[::-1]), np.uint8)
+        for number, frame in enumerate(read_frames(request.inputs["video"], video, span, _SMALL)):
+            gray = frame.mean(axis=2, dtype=np.float64)
+            light[number] = gray.mean()
+            brighter[number] = gray > light[number]
+            forward(Progress(number + 1, len(span)))
+        files = {
+            piece: _save(request.out / f"{piece}.npz", light=light),
+            matte: _save(request.out / f"{matte}.npz", brighter=brighter),
+        }
         forward(Item(span.index, files))
     return Done()
 
