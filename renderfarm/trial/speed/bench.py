@@ -25,7 +25,7 @@ def measure(
     measurements: dict[str, Callable[..., Measured]] = {
         "latency": latency,
         "crowd": crowd,
-        "door": door,
+        "door": partial(door, real=real),
         "wide": wide,
         "pair": partial(pair, real=real),
     }

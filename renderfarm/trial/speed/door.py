@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from renderfarm.trial import ingress
 from renderfarm.trial.ground import Ground
 from renderfarm.trial.speed.figure import Figure, Measured
 
 
-def door(ground: Ground, quick: bool, tell: Callable[[str], None]) -> Measured:
-    """Rounds of bare probes, of orders and of questions, interleaved."""
+def door(ground: Ground, quick: bool, tell: Callable[[str], None], real: Path | None = None) -> Measured:
+    """Rounds of bare probes, of orders and of questions, interleaved.
+
+    With the folder of the ``real`` clips the order is one of these, else the samples'.
+    """
+    files: dict[str, Path] = {}
+    if real is not None:
+        second = ingress.first_second(real / "sweater-dance.mp4", ground.folder / "second.mp4")
+        files = {"picture": real / "crossed-arms.jpg", "clip": second}
     tell(f"{ingress.CONNECTIONS} connections")
     rounds, seconds = (1, 3.0) if quick else (3, 6.0)
-    said = ingress.measure(ground, rounds=rounds, seconds=seconds).to_json()
+    said = ingress.measure(ground, **files, rounds=rounds, seconds=seconds).to_json()
     share, asked = said["post_share_of_bare_probes"], said["get_per_second"]
     failed = said["post_errors"] + said["get_errors"]
     return Measured(
