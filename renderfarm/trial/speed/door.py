@@ -15,13 +15,13 @@ def door(ground: Ground, quick: bool, tell: Callable[[str], None], real: Path | 
 
     With the folder of the ``real`` clips the order is one of these, else the samples'.
     """
-    files: dict[str, Path] = {}
+    picture = clip = None
     if real is not None:
-        second = ingress.first_second(real / "sweater-dance.mp4", ground.folder / "second.mp4")
-        files = {"picture": real / "crossed-arms.jpg", "clip": second}
+        picture = real / "crossed-arms.jpg"
+        clip = ingress.first_second(real / "sweater-dance.mp4", ground.folder / "second.mp4")
     tell(f"{ingress.CONNECTIONS} connections")
     rounds, seconds = (1, 3.0) if quick else (3, 6.0)
-    said = ingress.measure(ground, **files, rounds=rounds, seconds=seconds).to_json()
+    said = ingress.measure(ground, picture, clip, rounds=rounds, seconds=seconds).to_json()
     share, asked = said["post_share_of_bare_probes"], said["get_per_second"]
     failed = said["post_errors"] + said["get_errors"]
     return Measured(
