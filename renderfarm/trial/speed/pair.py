@@ -18,6 +18,8 @@ from renderfarm.trial.speed.figure import Figure, Measured
 from renderfarm.trial.speed.run import Run, render, steady
 
 SECONDS, QUICK_SECONDS = 30, 4
+#: Two pieces and four segments: each of two workers loads all that it will need.
+WARMING_SECONDS = 5
 ROUNDS = 3
 #: Two workers against one; percent of the work that only one can do; percent that is stitching.
 _FASTER, _SERIAL, _STITCH = (1.85, 1.95), (8.1, 2.5), (2.0, 1.0)
@@ -36,7 +38,7 @@ def pair(ground: Ground, quick: bool, tell: Callable[[str], None], real: Path | 
             "It takes Linux, two cores, taskset and the real clips beside the checkout.",
         )
     clip = _cut(real / "sweater-dance.mp4", ground.folder / "real.mp4", QUICK_SECONDS if quick else SECONDS)
-    warming = _cut(real / "sweater-dance.mp4", ground.folder / "warming.mp4", 1)
+    warming = _cut(real / "sweater-dance.mp4", ground.folder / "warming.mp4", WARMING_SECONDS)
     picture = real / "elf.jpg"
     farms: dict[int, Farm] = {}
     runs: dict[int, list[Run]] = {1: [], 2: []}
