@@ -13,10 +13,10 @@ from api.context import Farm, answer, farm
 from api.forms import Form, read_form
 from api.idempotent import idempotent
 from api.pages import page_size
-from api.schemas import Accepted, JobAnswer, JobPage, Progress, RenderForm
+from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, line, media, views
+from renderfarm import crash, idempotency, jobs, line, media, public, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobStatus
@@ -202,36 +202,8 @@ def _seen(here: Farm, job_id: str) -> JobView:
 
 def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
-    progress = job.progress
-    urls = {name: here.storage.url(key) for name, key in job.outputs.items()}
-    return JobAnswer(
-        job_id=job.id,
-        status=JobStatus(job.status),
-        mode=job.mode,
-        model=Model(job.model),
-        checkpoint=job.checkpoint,
-        progress_pct=progress.pct,
-        queue_position=_place(here, job),
-        cdn_url=urls.get("output"),
-        mask_cdn_url=urls.get("mask"),
-        thumbnail_url=urls.get("thumbnail"),
-        error=job.error_message,
-        error_code=job.error_code,
-        error_message=job.error_message,
-        progress=Progress(
-            stage=progress.stage,
-            done=progress.done,
-            total=progress.total,
-            pct=progress.pct,
-            eta_seconds=progress.eta_seconds,
-        ),
-        result_url=urls.get("output"),
-        notes=list(job.notes.values()),
-        credits=job.credits,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.completed_at,
-    )
+    state = public.state_of(job, _place(here, job))
+    return JobAnswer.model_validate(public.addressed(state, here.storage.url))
 
 
 def _place(here: Farm, job: JobView) -> int | None:
