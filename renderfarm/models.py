@@ -317,6 +317,29 @@ class IdempotencyKey(Base):
     until: Mapped[datetime] = mapped_column(index=True)
 
 
+class Upload(Base):
+    """A file that comes in by itself, part by part, ahead of the job that takes it (``uploads.py``)."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    filename: Mapped[str]
+    key: Mapped[str]
+    #: Bytes that were announced, and of each part but the last.
+    size: Mapped[int]
+    part_size: Mapped[int]
+    #: What the store calls it while it comes in.
+    session: Mapped[str]
+    #: Signs the addresses of its parts, where the farm takes them itself.
+    secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When all of it was there: it can be used from then on.
+    completed_at: Mapped[datetime | None]
+    #: Dropped after this time, with what came in of it.
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Worker(Base):
     """A live worker, as it last reported."""
 

@@ -70,6 +70,10 @@ class Settings:
     #: Bytes a second below which a body is not waited for, once it has been waited for that long.
     slowest_upload: int = 16_384
 
+    #: How long an upload may take, and is kept when nothing uses it; what one account may have of them.
+    upload_seconds: float = 24 * 3600.0
+    account_uploads: int = 20
+
     #: Processes of the ingress on one machine.
     api_processes: int = 2
     #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.

@@ -89,6 +89,14 @@ class Writer(ABC):
     def _abort(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an object that comes in part by part; the first is number 1."""
+
+    number: int
+    size: int
+
+
 class Storage(ABC):
     """The one interface to stored files. Every method may raise ``StorageError``.
 
@@ -129,6 +137,22 @@ class Storage(ABC):
     @abstractmethod
     def url(self, key: str) -> str:
         """The address under which the outside fetches the object, as of now."""
+
+    @abstractmethod
+    def begin(self, key: str, content_type: str = "") -> str:
+        """Expect the object in parts that come by themselves, in any order; what the store calls it."""
+
+    @abstractmethod
+    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
+        """Where the outside PUTs a part within so many seconds; empty where the farm itself takes it."""
+
+    @abstractmethod
+    def parts(self, key: str, session: str) -> list[Part]:
+        """The parts that are there, in order; raises ``NotStored`` for what was not begun, or has ended."""
+
+    @abstractmethod
+    def assemble(self, key: str, session: str) -> None:
+        """Make the parts that are there the object, in order. May be asked again."""
 
     @abstractmethod
     def check(self) -> None:

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from renderfarm.storage.base import NotStored, Storage, StorageError, Writer, checked, checked_prefix
+from renderfarm.storage.base import (
+    NotStored,
+    Part,
+    Storage,
+    StorageError,
+    Writer,
+    checked,
+    checked_prefix,
+)
+
+#: Where an object lies that comes in parts, in the folder where it lies while it is written: its bytes,
+#: each where it belongs, and a mark with its size for each part that is there.
+_SENT, _DATA = "sent", "data"
 
 
 class FileStore(Storage):
@@ -72,6 +84,40 @@ class FileStore(Storage):
     def url(self, key: str) -> str:
         return f"{self._base}/{quote(checked(key))}"
 
+    def begin(self, key: str, content_type: str = "") -> str:
+        with _disk(self._root, key):
+            self._sent(key).mkdir(parents=True, exist_ok=True)
+            (self._sent(key) / _DATA).touch()
+        return _SENT
+
+    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
+        return ""
+
+    def part_writer(self, key: str, number: int, offset: int) -> Writer:
+        """Writes one part of an object that was begun where it belongs; sent again, it replaces itself.
+
+        Raises ``NotStored`` for an object that was not begun, or has been assembled.
+        """
+        return _PartWriter(self._root, self._sent(key), number, offset)
+
+    def parts(self, key: str, session: str) -> list[Part]:
+        with _disk(self._root, key):
+            marks = sorted(path for path in self._sent(key).iterdir() if path.name.isdigit())
+            return [Part(int(path.name), int(path.read_text())) for path in marks]
+
+    def assemble(self, key: str, session: str) -> None:
+        sent, path = self._sent(key), self.path(key)
+        if not sent.is_dir():
+            self.size(key)  # assembled before, or never begun
+            return
+        with _disk(self._root, key):
+            (sent / _DATA).replace(path)
+            _sync(path.parent)
+            shutil.rmtree(_parts_of(path), ignore_errors=True)
+
+    def _sent(self, key: str) -> Path:
+        return _parts_of(self.path(key)) / _SENT
+
     def check(self) -> None:
         with _disk(self._root, "the root folder"):
             self._root.mkdir(parents=True, exist_ok=True)
@@ -128,6 +174,34 @@ class _FileWriter(Writer):
         with suppress(OSError):  # the disk may be away
             self._part.unlink(missing_ok=True)
         self._prune(self._part.parent)
+
+
+class _PartWriter(Writer):
+    """Lays a part where it belongs in the object's one file: nothing is copied when all are there."""
+
+    def __init__(self, root: Path, sent: Path, number: int, offset: int) -> None:
+        super().__init__()
+        self._root = root
+        self._mark = sent / f"{number:05}"
+        with _disk(root, str(sent)):
+            self._mark.unlink(missing_ok=True)
+            self._file = (sent / _DATA).open("r+b")
+            self._file.seek(offset)
+
+    def _append(self, data: bytes) -> None:
+        with _disk(self._root, str(self._mark)):
+            self._file.write(data)
+
+    def _finish(self) -> None:
+        with _disk(self._root, str(self._mark)):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._mark.write_text(str(self.size))
+
+    def _abort(self) -> None:
+        with suppress(OSError):  # on a full disk closing fails as it flushes
+            self._file.close()
 
 
 def _parts_of(path: Path) -> Path:

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from renderfarm.settings import Settings
-from renderfarm.storage.base import CHUNK, NotStored, Storage, StorageError, Writer, checked, checked_prefix
+from renderfarm.storage.base import (
+    CHUNK,
+    NotStored,
+    Part,
+    Storage,
+    StorageError,
+    Writer,
+    checked,
+    checked_prefix,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, PartTypeDef
 
 #: S3 takes no part under 5 MiB but the last, and no more than 10,000 of them.
 PART = 8 << 20
@@ -93,6 +102,44 @@ class S3Store(Storage):
 
     def url(self, key: str) -> str:
         return f"{self._cdn}/{quote(checked(key))}" if self._cdn else self._signed(checked(key))
+
+    def begin(self, key: str, content_type: str = "") -> str:
+        kind: dict[str, Any] = {"ContentType": content_type} if content_type else {}
+        with _bucket(key):
+            begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=checked(key), **kind)
+            return begun["UploadId"]
+
+    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
+        # The length is signed with it: the store takes neither more nor less.
+        params = {**self._upload(key, session), "PartNumber": part.number, "ContentLength": part.size}
+        return self._client.generate_presigned_url("upload_part", Params=params, ExpiresIn=int(seconds))
+
+    def parts(self, key: str, session: str) -> list[Part]:
+        return [Part(part["PartNumber"], part["Size"]) for part in self._sent(key, session)]
+
+    def assemble(self, key: str, session: str) -> None:
+        try:
+            sent = self._sent(key, session)
+        except NotStored:
+            self.size(key)  # assembled before, or never begun
+            return
+        if not sent:
+            raise NotStored(key)
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in sent
+        ]
+        with _bucket(key):
+            self._client.complete_multipart_upload(
+                **self._upload(key, session), MultipartUpload={"Parts": parts}
+            )
+
+    def _sent(self, key: str, session: str) -> list[PartTypeDef]:
+        with _bucket(key):
+            pages = self._client.get_paginator("list_parts").paginate(**self._upload(key, session))
+            return [part for page in pages for part in page.get("Parts", [])]
+
+    def _upload(self, key: str, session: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": checked(key), "UploadId": session}
 
     def check(self) -> None:
         with _bucket(self._bucket):
