@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from api import credits, docs, errors, files, health, metrics, render
+from api import credits, docs, errors, files, health, metrics, render, sending
 from api.context import Farm
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -27,6 +27,6 @@ def build(settings: Settings) -> Flask:
     app.extensions["farm"] = Farm(settings, Database(settings.database_url, _POOL), open_storage(settings))
     errors.install(app)
     metrics.install(app, settings)
-    for room in (render, credits, files, health, docs):
+    for room in (render, sending, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
     return app

@@ -14,7 +14,7 @@ from api.forms import Form, read_form
 from api.idempotent import idempotent
 from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
-from api.uploads import Upload, Uploads
+from api.uploads import Source, Uploads
 from pipeline.spec import Model, plan_for
 from renderfarm import crash, idempotency, jobs, line, media, public, views
 from renderfarm.errors import FarmError
@@ -25,6 +25,8 @@ from renderfarm.views import JobView
 
 blueprint = Blueprint("render", __name__, url_prefix="/api/render")
 
+#: Fields that name a file, which a fingerprint holds by the name of its role.
+_FILES = {"ref_image_upload_id", "driving_video_upload_id"}
 _JOB_ID = re.compile(r"job_[a-z0-9]{24}")
 
 
@@ -46,8 +48,8 @@ class _Order:
     """What one request asks for, and the files it brings."""
 
     asked: RenderForm
-    picture: Upload
-    video: Upload
+    picture: Source
+    video: Source
 
     @classmethod
     def read(cls, uploads: Uploads) -> Self:
@@ -58,7 +60,7 @@ class _Order:
 
     def fingerprint(self) -> str:
         """The same for the same order, however it is written down. The files have to be committed."""
-        fields = self.asked.model_dump(mode="json", exclude_defaults=True)
+        fields = self.asked.model_dump(mode="json", exclude_defaults=True, exclude=_FILES)
         return idempotency.fingerprint(
             fields, {"ref_image": self.picture.sha256, "driving_video": self.video.sha256}
         )
@@ -92,6 +94,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
         with here.database.begin() as session:
+            uploads.settle(session)
             job = jobs.submit(session, here.settings, account_id, new)
             if hold:
                 idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
@@ -156,12 +159,20 @@ def cancel(job_id: str) -> Response:
     return answer(_described(farm(), _seen(farm(), job_id)))
 
 
-def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, Upload]:
+def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Source, Source]:
     """The picture and the video; raises the code of what is missing, doubled, or not to be had."""
-    picture, video = uploads.take(form, "ref_image"), uploads.take(form, "driving_video")
+    picture: Source | None = uploads.take(form, "ref_image")
+    video: Source | None = uploads.take(form, "driving_video")
+    sent = asked.ref_image_upload_id, asked.driving_video_upload_id
     for given, names in (
-        ((picture, asked.ref_image_url, asked.character_id), "ref_image, ref_image_url, character_id"),
-        ((video, asked.driving_video_url, asked.scene_id), "driving_video, driving_video_url, scene_id"),
+        (
+            (picture, sent[0], asked.ref_image_url, asked.character_id),
+            "ref_image, ref_image_upload_id, ref_image_url, character_id",
+        ),
+        (
+            (video, sent[1], asked.driving_video_url, asked.scene_id),
+            "driving_video, driving_video_upload_id, driving_video_url, scene_id",
+        ),
     ):
         if sum(source is not None for source in given) > 1:
             raise FarmError("CS-UORC01-002", f"Give only one of {names}.")
@@ -173,6 +184,10 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, U
         raise FarmError("CS-ORIV-009")
     if asked.ref_image_url or asked.driving_video_url:
         raise FarmError("CS-ORIV-014", "This farm fetches no addresses.")
+    if sent[0]:
+        picture = uploads.claim(sent[0], "image")
+    if sent[1]:
+        video = uploads.claim(sent[1], "video")
     if picture is None:
         raise FarmError("CS-ORIV-001")
     if video is None:

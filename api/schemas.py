@@ -20,7 +20,8 @@ from pydantic import (
 
 from pipeline.spec import Background, Model, RenderSpec
 from renderfarm.errors import FarmError
-from renderfarm.models import EntryKind, JobStatus
+from renderfarm.models import EntryKind, JobStatus, UploadState
+from renderfarm.uploads import ID as UPLOAD_ID
 
 #: A moment in UTC, written with a ``Z``.
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
@@ -32,6 +33,16 @@ _CODES = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}
 
 def _mapping(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
+
+
+def with_upload_ids(fields: dict[str, str]) -> dict[str, str]:
+    """The fields of a form, an upload's id that stands for a file under its own name: ``..._upload_id``."""
+    for name in ("ref_image", "driving_video", "image", "video"):
+        if UPLOAD_ID.fullmatch(fields.get(name, "")):
+            own = f"{name}_upload_id"
+            if fields.setdefault(own, fields[name]) != fields[name]:
+                raise FarmError("CS-UORC01-002", f"Give only one of {name}, {own}.")
+    return fields
 
 
 class RenderForm(BaseModel):
@@ -56,6 +67,10 @@ class RenderForm(BaseModel):
     """In place of `ref_image`."""
     driving_video_url: str | None = None
     """In place of `driving_video`."""
+    ref_image_upload_id: str | None = None
+    """An upload that is complete, in place of `ref_image`; `ref_image` itself takes its id, too."""
+    driving_video_upload_id: str | None = None
+    """An upload that is complete, in place of `driving_video`, which takes its id, too."""
     character_id: str | None = None
     """A ready character, in place of a picture."""
     scene_id: str | None = None
@@ -66,7 +81,7 @@ class RenderForm(BaseModel):
     @classmethod
     def read(cls, fields: Mapping[str, str]) -> Self:
         """The form of these fields; raises ``FarmError`` that names the first one that is wrong."""
-        given = {name: value.strip() for name, value in fields.items() if value.strip()}
+        given = with_upload_ids({name: value.strip() for name, value in fields.items() if value.strip()})
         try:
             return cls.model_validate(given)
         except (ValidationError, RecursionError) as error:
@@ -199,6 +214,42 @@ class CreditsAnswer(Credits):
     """The same at the top and under `data`."""
 
     data: Credits
+
+
+class SentPart(_Answer):
+    """One part of an upload."""
+
+    number: int
+    size: int
+    """Its bytes, exactly."""
+    received: bool
+    url: str | None
+    """Where to PUT it, without a key; null once the upload is complete."""
+
+
+class UploadShown(_Answer):
+    """A file that is sent by itself, as it is now."""
+
+    upload_id: str
+    """Give it wherever a file is asked for, once the upload is complete. It is good for one job."""
+    kind: Literal["image", "video"]
+    state: UploadState
+    size: int
+    method: Literal["PUT"]
+    url: str | None
+    """Of the only part; null where there are several."""
+    parts: list[SentPart]
+    part_size: int
+    headers: dict[str, str]
+    """To send with each part."""
+    expires_at: Moment
+    """Until then it has to be sent, completed and used."""
+
+
+class UploadAnswer(UploadShown):
+    """The same at the top and under `data`."""
+
+    data: UploadShown
 
 
 class Health(_Answer):

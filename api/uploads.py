@@ -10,16 +10,19 @@ import io
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from api.context import Farm
 from api.forms import Form
-from renderfarm import garbage, idempotency, media
+from renderfarm import garbage, idempotency, media, uploads
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
+from renderfarm.models import UploadState
 from renderfarm.storage import StorageError, Writer
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,29 @@ class Upload(io.RawIOBase):
         self._writer.__exit__(None, None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A file that was sent before, by itself: stored, and looked at, already."""
+
+    upload_id: str
+    key: str
+    head: bytes
+    #: What stands for its content where orders are compared.
+    sha256: str
+
+    def commit(self) -> None:
+        """It is stored already."""
+
+
+#: A file of a request, however it came.
+Source = Upload | Claimed
+
+
+def nowhere(filename: str | None = None, **_: object) -> IO[bytes]:
+    """A stream factory for forms that take no file."""
+    return _Nowhere()
+
+
 class Uploads:
     """The files of one request: all of them are gone at the end of the block, unless it submitted.
 
@@ -75,7 +101,9 @@ class Uploads:
         self._hold = hold
         self._keeps = keeps
         self._keys = [f"in/{account_id}/{new_id('file')}" for _ in range(_MOST_FILES)]
+        self._account_id = account_id
         self._uploads: list[Upload] = []
+        self._claims: list[Claimed] = []
         self._submitting = False
         self._announced_at = time.monotonic()
         settings = farm.settings
@@ -104,10 +132,35 @@ class Uploads:
             raise FarmError("CS-UORC01-002", f"`{name}` was given more than once.")
         return found[0] if found else None
 
-    def commit(self, *uploads: Upload) -> None:
+    def claim(self, upload_id: str, kind: uploads.Kind) -> Claimed:
+        """An upload of the account, to be used by what is submitted here.
+
+        CS-UORC01-116 where there is none, or it was used; -122 where it is not complete; -002 where it is
+        of the other kind. Where nothing is kept, its id alone is asked about.
+        """
+        if not self._keeps:
+            return Claimed(upload_id, "", b"", upload_id)
+        with self._farm.database.begin() as session:
+            found = uploads.of(session, self._account_id, upload_id)
+        if found.state == UploadState.OPEN:
+            raise FarmError("CS-UORC01-122")
+        if found.state == UploadState.USED:
+            raise FarmError("CS-UORC01-116", "The upload was used by another job.")
+        if found.kind != kind:
+            raise FarmError("CS-UORC01-002", f"The upload {upload_id} is of the kind {found.kind}.")
+        head = self._farm.storage.first(found.key, media.HEAD_BYTES)
+        claimed = Claimed(upload_id, found.key, head, upload_id)
+        self._claims.append(claimed)
+        return claimed
+
+    def settle(self, session: Session) -> None:
+        """Use what was claimed, in the transaction that submits."""
+        uploads.use(session, self._account_id, [claim.upload_id for claim in self._claims])
+
+    def commit(self, *files: Source) -> None:
         """Store these."""
-        for upload in uploads:
-            upload.commit()
+        for file in files:
+            file.commit()
             self.goes_on()
 
     def goes_on(self) -> None:

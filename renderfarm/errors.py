@@ -50,7 +50,7 @@ _ROWS = (
     PublicError("CS-UORC01-113", 409, "The `Idempotency-Key` was used with another request.", "Use a new key, or send the same request."),
     PublicError("CS-UORC01-114", 503, "The model is not available now.", "Try again later, or use the other model."),
     PublicError("CS-UORC01-115", 404, "There is no such path, or it does not know this method.", "See `/docs` for what there is."),
-    PublicError("CS-UORC01-116", 404, "The upload was not found.", "Check the `upload_id`: an upload is used once, and kept for a day."),
+    PublicError("CS-UORC01-116", 404, "The upload was not found.", "Check the `upload_id`, or send the file again."),
     PublicError("CS-UORC01-122", 409, "The upload is not complete.", "Send the parts that are missing, and complete it."),
     PublicError("CS-UORC01-199", 500, "Something went wrong on our side.", "Try again; if it stays, send us the time and the job's id."),
 )  # fmt: skip

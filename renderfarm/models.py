@@ -301,6 +301,41 @@ class Garbage(Base):
     after: Mapped[datetime] = mapped_column(index=True)
 
 
+class UploadState(StrEnum):
+    """The states of a file that is sent by itself."""
+
+    OPEN = "open"  # its parts come in
+    COMPLETE = "complete"  # whole, and ready to be used
+    USED = "used"  # a job has taken it
+
+
+class Upload(Base):
+    """A file that is sent by itself, and used by its id (``uploads.py``).
+
+    Its key is garbage from the start, until a job takes it.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (CheckConstraint("size > 0", name="size_positive"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    kind: Mapped[str]  # image | video
+    key: Mapped[str]
+    size: Mapped[int]
+    #: Of all its parts but the last.
+    part_size: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default=text("'open'"))
+    #: What the sender says it will be, to be checked.
+    sha256: Mapped[str | None]
+    #: The store's own name for the parts that belong together; empty where it needs none.
+    handle: Mapped[str] = mapped_column(server_default=text("''"))
+    #: Signs the addresses of its parts, where the farm itself takes them.
+    secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class IdempotencyKey(Base):
     """A key that an account's request came with, and what came of it (``idempotency.py``)."""
 
@@ -315,29 +350,6 @@ class IdempotencyKey(Base):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     #: Until then it is held, or remembered.
     until: Mapped[datetime] = mapped_column(index=True)
-
-
-class Upload(Base):
-    """A file that comes in by itself, part by part, ahead of the job that takes it (``uploads.py``)."""
-
-    __tablename__ = "uploads"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
-    filename: Mapped[str]
-    key: Mapped[str]
-    #: Bytes that were announced, and of each part but the last.
-    size: Mapped[int]
-    part_size: Mapped[int]
-    #: What the store calls it while it comes in.
-    session: Mapped[str]
-    #: Signs the addresses of its parts, where the farm takes them itself.
-    secret: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: When all of it was there: it can be used from then on.
-    completed_at: Mapped[datetime | None]
-    #: Dropped after this time, with what came in of it.
-    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Worker(Base):

@@ -70,10 +70,6 @@ class Settings:
     #: Bytes a second below which a body is not waited for, once it has been waited for that long.
     slowest_upload: int = 16_384
 
-    #: How long an upload may take, and is kept when nothing uses it; what one account may have of them.
-    upload_seconds: float = 24 * 3600.0
-    account_uploads: int = 20
-
     #: Processes of the ingress on one machine.
     api_processes: int = 2
     #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.
@@ -105,6 +101,12 @@ class Settings:
     idempotency_seconds: float = 25 * 3600.0
     #: How long a request that says nothing of itself keeps its ``Idempotency-Key``: its process died.
     idempotency_lease_seconds: float = 120.0
+
+    #: How long a file that is sent by itself may take, and wait to be used.
+    upload_seconds: float = 6 * 3600.0
+    #: What one account may have of them at once that no job has taken: files, and megabytes.
+    account_uploads: int = 32
+    account_upload_mb: int = 4000
 
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0

@@ -5,6 +5,7 @@ deadlines that passed      the job fails, and its credits go back
 workers that went silent   their rows are dropped
 versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
+uploads that expired       their rows are dropped
 garbage whose time came    the stored files are deleted
 """
 
@@ -15,7 +16,7 @@ import logging
 from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -39,7 +40,13 @@ class Sweeper:
 
     def sweep(self) -> int:
         """One pass over all but the garbage; how many rows it changed."""
-        chores = (self.take_back_leases, self.enforce_deadlines, self.forget_workers, self.forget_keys)
+        chores = (
+            self.take_back_leases,
+            self.enforce_deadlines,
+            self.forget_workers,
+            self.forget_keys,
+            self.forget_uploads,
+        )
         return sum(chore() for chore in chores)
 
     def take_back_leases(self) -> int:
@@ -147,6 +154,11 @@ class Sweeper:
         """Drop idempotency keys whose time is over; how many went."""
         with self._database.begin() as session:
             return idempotency.forget(session, _BATCH)
+
+    def forget_uploads(self) -> int:
+        """Drop the rows of uploads that nobody finished, or used, in time; their files are garbage."""
+        with self._database.begin() as session:
+            return uploads.forget(session, _BATCH)
 
     def _delete(self, key: str) -> None:
         if key.endswith("/"):

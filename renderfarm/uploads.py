@@ -1,12 +1,9 @@
-"""Files that come in by themselves, in parts, ahead of the job that takes them.
+"""Files that are sent by themselves, in parts and in any order, and used once by their id.
 
-    begin      a row, and addresses for the parts: the store's own, presigned, or the farm's
-    complete   all parts are there: the file can be used
-    take       the transaction of a job makes the file its own; the upload is gone with it
-    abort      the upload is dropped, with what came in of it
+    open --> complete --> used        and gone at any time by ``drop``, or by their age
 
-What is never completed, or never taken, is garbage once ``upload_seconds`` are over: its row among the
-garbage is older than its first byte.
+The bytes go to the store, or to the embedded one through the ingress; a row says what they will be. Its
+key is garbage before the first of them is sent, and stays that until a job's transaction takes it.
 """
 
 from __future__ import annotations
@@ -15,143 +12,164 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from renderfarm import garbage
+from renderfarm import garbage, media
 from renderfarm.db import after, new_id
 from renderfarm.errors import FarmError
-from renderfarm.models import Upload
+from renderfarm.models import Upload, UploadState
 from renderfarm.settings import Settings
-from renderfarm.storage import NotStored, Part, Storage
+from renderfarm.storage import NotStored, Storage
 
-#: Bytes of each part but the last.
-PART_BYTES = 16 << 20
-_ID = re.compile(r"upl_[a-z0-9]{24}")
-_LONGEST_NAME = 255
+#: A file below this is sent in one part; others in parts of ``PART`` bytes.
+WHOLE = 64 << 20
+PART = 32 << 20
+#: What an id looks like.
+ID = re.compile(r"upl_[a-z0-9]{24}")
+
+Kind = Literal["image", "video"]
 
 
-def is_upload_id(text: str) -> bool:
-    """Whether the text has the form of an upload's id."""
-    return bool(_ID.fullmatch(text))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an upload: its number, from 1, and its bytes."""
+
+    number: int
+    size: int
 
 
 def begin(
-    session: Session, settings: Settings, storage: Storage, account_id: str, filename: str, size: int
+    session: Session, settings: Settings, account_id: str, kind: Kind, size: int, sha256: str | None
 ) -> Upload:
-    """Expect a file of ``size`` bytes.
-
-    Raises CS-ORIV-005 for one that is too large, -007 for an empty one, and CS-UORC01-111 where the
-    account has too many uploads open.
-    """
-    if size > settings.max_upload_mb << 20:
-        raise FarmError("CS-ORIV-005", f"The file is larger than {settings.max_upload_mb} MB.")
-    if size <= 0:
-        raise FarmError("CS-ORIV-007", "The file is empty.")
-    own = select(func.count()).where(Upload.account_id == account_id, Upload.expires_at > func.now())
-    if (session.scalar(own) or 0) >= settings.account_uploads:
-        raise FarmError("CS-UORC01-111", "Too many uploads are open: use or delete some.", retry_after=60)
-    key = f"in/{account_id}/{new_id('file')}"
+    """Write down an upload, before a byte of it is sent. CS-UORC01-111 where the account has too many."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": account_id})
+    mine = (Upload.account_id == account_id, Upload.state != UploadState.USED, Upload.expires_at > func.now())
+    files, taken = session.execute(
+        select(func.count(), func.coalesce(func.sum(Upload.size), 0)).where(*mine)
+    ).one()
+    if files >= settings.account_uploads or taken + size > settings.account_upload_mb << 20:
+        message = "The account has too many uploads that no job has taken: use, or delete, some."
+        raise FarmError("CS-UORC01-111", message, retry_after=60)
     upload = Upload(
         id=new_id("upl"),
         account_id=account_id,
-        filename=filename[:_LONGEST_NAME],
-        key=key,
+        kind=kind,
+        key=f"in/{account_id}/{new_id('file')}",
         size=size,
-        part_size=PART_BYTES,
-        session="",
+        part_size=size if size < WHOLE else PART,
+        sha256=sha256,
         secret=secrets.token_hex(32),
         expires_at=after(settings.upload_seconds),
     )
     session.add(upload)
-    garbage.throw(session, settings, [key], settings.upload_seconds)
-    session.commit()  # before the first byte is stored: whatever dies from here on leaves a row
-    upload.session = storage.begin(key)
-    session.add(upload)
+    # Later than the upload expires: what a job takes at the last moment is not on its way out.
+    garbage.throw(session, settings, [upload.key], settings.upload_seconds + settings.garbage_seconds)
     session.flush()
     session.refresh(upload)
     return upload
 
 
-def parts_of(upload: Upload) -> list[Part]:
-    """The parts in which the file is expected."""
-    count = -(-upload.size // upload.part_size)
-    last = upload.size - (count - 1) * upload.part_size
-    return [Part(number, upload.part_size if number < count else last) for number in range(1, count + 1)]
-
-
-def find(session: Session, account_id: str, upload_id: str, *, lock: bool = False) -> Upload:
-    """The account's upload; CS-UORC01-116 where it has none of that id, or its time is over."""
+def of(session: Session, account_id: str, upload_id: str, *, lock: bool = False) -> Upload:
+    """The account's upload of that id, if its time is not over; else CS-UORC01-116."""
     query = select(Upload).where(
         Upload.id == upload_id, Upload.account_id == account_id, Upload.expires_at > func.now()
     )
-    upload = session.scalar(query.with_for_update() if lock else query) if is_upload_id(upload_id) else None
+    upload = session.scalar(query.with_for_update() if lock else query)
     if upload is None:
         raise FarmError("CS-UORC01-116")
     return upload
 
 
-def missing(storage: Storage, upload: Upload) -> list[Part]:
-    """The parts that are still to come, or came with another size."""
-    if upload.completed_at is not None:
-        return []
-    try:
-        there = set(storage.parts(upload.key, upload.session))
-    except NotStored:  # assembled, but whoever did it died before the row said so
-        there = set(parts_of(upload)) if storage.exists(upload.key) else set()
-    return [part for part in parts_of(upload) if part not in there]
+def parts_of(upload: Upload) -> list[Part]:
+    """What it is sent in."""
+    whole, rest = divmod(upload.size, upload.part_size)
+    sizes = [upload.part_size] * whole + ([rest] if rest else [])
+    return [Part(number, size) for number, size in enumerate(sizes, 1)]
+
+
+def signature(upload: Upload, number: int) -> str:
+    """What lets somebody without a key send this part, as long as the upload is open."""
+    signed = f"{upload.id}/{number}".encode()
+    return hmac.digest(bytes.fromhex(upload.secret), signed, hashlib.sha256).hex()
+
+
+def signed(session: Session, upload_id: str, number: int, given: str) -> tuple[Upload, Part]:
+    """The open upload and its part, where ``given`` is the signature; CS-UORC01-116 for anything else."""
+    upload = session.scalar(select(Upload).where(Upload.id == upload_id, Upload.expires_at > func.now()))
+    parts = {part.number: part for part in parts_of(upload)} if upload else {}
+    if upload is None or number not in parts or upload.state != UploadState.OPEN:
+        raise FarmError("CS-UORC01-116")
+    if not hmac.compare_digest(signature(upload, number).encode(), given.encode(errors="replace")):
+        raise FarmError("CS-UORC01-116")
+    return upload, parts[number]
 
 
 def complete(session: Session, storage: Storage, account_id: str, upload_id: str) -> Upload:
-    """Make the file of its parts; may be asked again. CS-UORC01-122 while parts are missing."""
-    upload = find(session, account_id, upload_id, lock=True)
-    if upload.completed_at is None:
-        if absent := missing(storage, upload):
-            numbers = ", ".join(str(part.number) for part in absent[:10])
-            raise FarmError("CS-UORC01-122", f"The upload is not complete: part {numbers} is missing.")
-        storage.assemble(upload.key, upload.session)
-        upload.completed_at = session.scalar(select(func.now()))
-        session.flush()
+    """open -> complete, once every part is there; CS-UORC01-122 before that. Once more is no error.
+
+    What is not what was announced is CS-UORC01-002, what is no picture or video CS-ORIV-003 or -007.
+    The row stays locked while the store works, however slow it is.
+    """
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    upload = of(session, account_id, upload_id, lock=True)
+    if upload.state != UploadState.OPEN:
+        return upload
+    try:
+        whole = storage.size(upload.key)  # joined by a call whose commit was lost
+    except NotStored:
+        there = storage.parts(upload.key, upload.handle, upload.part_size)
+        missing = [part.number for part in parts_of(upload) if there.get(part.number) != part.size]
+        if missing:
+            numbers = ", ".join(map(str, missing[:8]))
+            raise FarmError(
+                "CS-UORC01-122", f"The upload lacks {len(missing)} parts: {numbers} ..."
+            ) from None
+        storage.join_parts(upload.key, upload.handle, upload.part_size)
+        whole = storage.size(upload.key)
+    if whole != upload.size:
+        raise FarmError("CS-UORC01-002", f"`size` is {upload.size}, and {whole} bytes were sent.")
+    if upload.sha256 and storage.digest(upload.key).sha256 != upload.sha256:
+        raise FarmError("CS-UORC01-002", "`sha256` is not that of the file that was sent.")
+    head = storage.first(upload.key, media.HEAD_BYTES)
+    (media.judge_video_head if upload.kind == "video" else media.judge_picture_head)(head)
+    upload.state = UploadState.COMPLETE.value
     return upload
 
 
-def abort(session: Session, settings: Settings, account_id: str, upload_id: str) -> None:
-    """Drop the upload; CS-UORC01-116 where the account has none of that id."""
-    upload = find(session, account_id, upload_id, lock=True)
-    garbage.throw(session, settings, [upload.key], 0)
-    session.execute(delete(Upload).where(Upload.id == upload.id))
+def use(session: Session, account_id: str, upload_ids: Sequence[str]) -> None:
+    """complete -> used, in the transaction that submits the job. CS-UORC01-116 where one is used already."""
+    for upload_id in sorted(upload_ids):
+        used = session.scalar(
+            update(Upload)
+            .where(
+                Upload.id == upload_id,
+                Upload.account_id == account_id,
+                Upload.state == UploadState.COMPLETE,
+                Upload.expires_at > func.now(),
+            )
+            .values(state=UploadState.USED.value)
+            .returning(Upload.id)
+        )
+        if used is None:
+            raise FarmError("CS-UORC01-116", "The upload was used by another job, or its time is over.")
 
 
-def usable(session: Session, account_id: str, upload_id: str) -> Upload:
-    """The account's complete upload; CS-UORC01-116, or -122 where parts are missing."""
-    upload = find(session, account_id, upload_id)
-    if upload.completed_at is None:
-        raise FarmError("CS-UORC01-122")
-    return upload
-
-
-def take(session: Session, account_id: str, upload_id: str) -> None:
-    """The file is a job's from this transaction on; CS-UORC01-116 where another was quicker."""
-    find(session, account_id, upload_id, lock=True)
-    session.execute(delete(Upload).where(Upload.id == upload_id))
+def drop(session: Session, settings: Settings, account_id: str, upload_id: str) -> None:
+    """Forget the upload; its file goes with the garbage. What a job has taken stays the job's."""
+    upload = of(session, account_id, upload_id, lock=True)
+    if upload.state != UploadState.USED:
+        garbage.throw(session, settings, [upload.key], 0)
+    session.delete(upload)
 
 
 def forget(session: Session, limit: int) -> int:
-    """Drop uploads whose time is over, whose files are garbage; how many, ``limit`` at most."""
+    """Drop the rows of uploads whose time is over; how many, ``limit`` at most."""
     due = select(Upload.id).where(Upload.expires_at < func.now()).limit(limit)
     picked = due.with_for_update(skip_locked=True).cte()
     gone = delete(Upload).where(Upload.id.in_(select(picked.c.id))).returning(Upload.id)
     return len(session.scalars(gone).all())
-
-
-def signature(upload: Upload, number: int, until: int) -> str:
-    """What makes an address of the farm's own good for one part, until then (seconds since 1970)."""
-    said = f"{upload.id}/{number}/{until}".encode()
-    return hmac.new(upload.secret.encode(), said, hashlib.sha256).hexdigest()
-
-
-def is_signed(upload: Upload, number: int, until: int, given: str) -> bool:
-    """Whether ``given`` is the signature, and its time is not over."""
-    return time.time() < until and hmac.compare_digest(signature(upload, number, until).encode(), given.encode())

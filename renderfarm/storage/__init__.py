@@ -13,23 +13,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from renderfarm.settings import Settings, SettingsError, variable_of
-from renderfarm.storage.base import (
-    NotStored,
-    Part,
-    Storage,
-    StorageError,
-    Stored,
-    StoredFile,
-    Writer,
-    checksum,
-)
+from renderfarm.storage.base import NotStored, Storage, StorageError, Stored, StoredFile, Writer, checksum
 from renderfarm.storage.files import FileStore
 from renderfarm.storage.s3 import S3Store
 
 __all__ = [
     "FileStore",
     "NotStored",
-    "Part",
     "S3Store",
     "Storage",
     "StorageError",

@@ -89,14 +89,6 @@ class Writer(ABC):
     def _abort(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of an object that comes in part by part; the first is number 1."""
-
-    number: int
-    size: int
-
-
 class Storage(ABC):
     """The one interface to stored files. Every method may raise ``StorageError``.
 
@@ -139,24 +131,36 @@ class Storage(ABC):
         """The address under which the outside fetches the object, as of now."""
 
     @abstractmethod
-    def begin(self, key: str, content_type: str = "") -> str:
-        """Expect the object in parts that come by themselves, in any order; what the store calls it."""
-
-    @abstractmethod
-    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
-        """Where the outside PUTs a part within so many seconds; empty where the farm itself takes it."""
-
-    @abstractmethod
-    def parts(self, key: str, session: str) -> list[Part]:
-        """The parts that are there, in order; raises ``NotStored`` for what was not begun, or has ended."""
-
-    @abstractmethod
-    def assemble(self, key: str, session: str) -> None:
-        """Make the parts that are there the object, in order. May be asked again."""
-
-    @abstractmethod
     def check(self) -> None:
         """Raise ``StorageError`` unless the store answers."""
+
+    @abstractmethod
+    def first(self, key: str, size: int) -> bytes:
+        """The object's first ``size`` bytes, fewer where it is shorter; raises ``NotStored``."""
+
+    @abstractmethod
+    def digest(self, key: str) -> Stored:
+        """Size and SHA-256 of the object, read in pieces; raises ``NotStored``."""
+
+    @abstractmethod
+    def open_parts(self, key: str, parts: int, content_type: str = "") -> str:
+        """Begin an object that is sent in so many parts, in any order: the store's handle for them."""
+
+    @abstractmethod
+    def part_url(self, key: str, handle: str, number: int, size: int, seconds: float) -> str | None:
+        """Where part ``number`` (from 1) of ``size`` bytes is to be PUT; None: through ``part_writer``."""
+
+    @abstractmethod
+    def part_writer(self, key: str, number: int) -> Writer:
+        """Write one part, where the store itself takes none from outside; replaces an older one whole."""
+
+    @abstractmethod
+    def parts(self, key: str, handle: str, part_size: int) -> dict[int, int]:
+        """The size of each part that is there, by its number."""
+
+    @abstractmethod
+    def join_parts(self, key: str, handle: str, part_size: int) -> None:
+        """Make the parts the object. To be called by one at a time; a call that died may be repeated."""
 
     def put(self, key: str, path: Path, content_type: str = "") -> Stored:
         """Store the file ``path``."""

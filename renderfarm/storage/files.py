@@ -12,18 +12,19 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from renderfarm.storage.base import (
+    CHUNK,
     NotStored,
-    Part,
     Storage,
     StorageError,
+    Stored,
     Writer,
     checked,
     checked_prefix,
+    checksum,
 )
 
-#: Where an object lies that comes in parts, in the folder where it lies while it is written: its bytes,
-#: each where it belongs, and a mark with its size for each part that is there.
-_SENT, _DATA = "sent", "data"
+#: What an object's parts are joined in, beside those that are still to come.
+_JOINED = "joined"
 
 
 class FileStore(Storage):
@@ -84,45 +85,59 @@ class FileStore(Storage):
     def url(self, key: str) -> str:
         return f"{self._base}/{quote(checked(key))}"
 
-    def begin(self, key: str, content_type: str = "") -> str:
-        with _disk(self._root, key):
-            self._sent(key).mkdir(parents=True, exist_ok=True)
-            (self._sent(key) / _DATA).touch()
-        return _SENT
-
-    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
-        return ""
-
-    def part_writer(self, key: str, number: int, offset: int) -> Writer:
-        """Writes one part of an object that was begun where it belongs; sent again, it replaces itself.
-
-        Raises ``NotStored`` for an object that was not begun, or has been assembled.
-        """
-        return _PartWriter(self._root, self._sent(key), number, offset)
-
-    def parts(self, key: str, session: str) -> list[Part]:
-        with _disk(self._root, key):
-            marks = sorted(path for path in self._sent(key).iterdir() if path.name.isdigit())
-            return [Part(int(path.name), int(path.read_text())) for path in marks]
-
-    def assemble(self, key: str, session: str) -> None:
-        sent, path = self._sent(key), self.path(key)
-        if not sent.is_dir():
-            self.size(key)  # assembled before, or never begun
-            return
-        with _disk(self._root, key):
-            (sent / _DATA).replace(path)
-            _sync(path.parent)
-            shutil.rmtree(_parts_of(path), ignore_errors=True)
-
-    def _sent(self, key: str) -> Path:
-        return _parts_of(self.path(key)) / _SENT
-
     def check(self) -> None:
         with _disk(self._root, "the root folder"):
             self._root.mkdir(parents=True, exist_ok=True)
             if not os.access(self._root, os.W_OK):
                 raise StorageError(f"{self._root} cannot be written to")
+
+    def first(self, key: str, size: int) -> bytes:
+        with _disk(self._root, key), self.path(key).open("rb") as file:
+            return file.read(size)
+
+    def digest(self, key: str) -> Stored:
+        with _disk(self._root, key):
+            return checksum(self.path(key))
+
+    def open_parts(self, key: str, parts: int, content_type: str = "") -> str:
+        self.path(key)
+        return ""
+
+    def part_url(self, key: str, handle: str, number: int, size: int, seconds: float) -> str | None:
+        return None
+
+    def part_writer(self, key: str, number: int) -> Writer:
+        return _FileWriter(self._root, _parts_of(self.path(key)) / f"{number:05}", self._prune)
+
+    def parts(self, key: str, handle: str, part_size: int) -> dict[int, int]:
+        folder = _parts_of(self.path(key))
+        joined = _size_of(folder / _JOINED)
+        found = {number: part_size for number in range(1, joined // part_size + 1)}
+        with _disk(self._root, key), suppress(FileNotFoundError):
+            for file in folder.iterdir():
+                if file.name.isdecimal():
+                    found[int(file.name)] = _size_of(file)
+        return found
+
+    def join_parts(self, key: str, handle: str, part_size: int) -> None:
+        """Append part after part to the first, so that no more than one of them is there twice."""
+        path = self.path(key)
+        folder = _parts_of(path)
+        with _disk(self._root, key):
+            numbers = sorted(int(file.name) for file in folder.iterdir() if file.name.isdecimal())
+            with (folder / _JOINED).open("ab") as out:
+                for number in numbers:
+                    # What a call that died had appended of a part that is there still is appended anew.
+                    out.truncate((number - 1) * part_size)
+                    with (folder / f"{number:05}").open("rb") as part:
+                        shutil.copyfileobj(part, out, CHUNK)
+                    out.flush()
+                    if number != numbers[-1]:
+                        (folder / f"{number:05}").unlink()
+                os.fsync(out.fileno())
+            (folder / _JOINED).replace(path)
+            _sync(path.parent)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that have become empty, up to the root."""
@@ -176,32 +191,11 @@ class _FileWriter(Writer):
         self._prune(self._part.parent)
 
 
-class _PartWriter(Writer):
-    """Lays a part where it belongs in the object's one file: nothing is copied when all are there."""
-
-    def __init__(self, root: Path, sent: Path, number: int, offset: int) -> None:
-        super().__init__()
-        self._root = root
-        self._mark = sent / f"{number:05}"
-        with _disk(root, str(sent)):
-            self._mark.unlink(missing_ok=True)
-            self._file = (sent / _DATA).open("r+b")
-            self._file.seek(offset)
-
-    def _append(self, data: bytes) -> None:
-        with _disk(self._root, str(self._mark)):
-            self._file.write(data)
-
-    def _finish(self) -> None:
-        with _disk(self._root, str(self._mark)):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._mark.write_text(str(self.size))
-
-    def _abort(self) -> None:
-        with suppress(OSError):  # on a full disk closing fails as it flushes
-            self._file.close()
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _parts_of(path: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,9 @@ from renderfarm.settings import Settings
 from renderfarm.storage.base import (
     CHUNK,
     NotStored,
-    Part,
     Storage,
     StorageError,
+    Stored,
     Writer,
     checked,
     checked_prefix,
@@ -103,47 +104,76 @@ class S3Store(Storage):
     def url(self, key: str) -> str:
         return f"{self._cdn}/{quote(checked(key))}" if self._cdn else self._signed(checked(key))
 
-    def begin(self, key: str, content_type: str = "") -> str:
+    def check(self) -> None:
+        with _bucket(self._bucket):
+            self._client.head_bucket(Bucket=self._bucket)
+
+    def first(self, key: str, size: int) -> bytes:
+        with _bucket(key):
+            span = f"bytes=0-{size - 1}"
+            answer = self._client.get_object(Bucket=self._bucket, Key=checked(key), Range=span)
+            with closing(answer["Body"]) as body:
+                return body.read(size)
+
+    def digest(self, key: str) -> Stored:
+        digest, size = hashlib.sha256(), 0
+        with _bucket(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=checked(key))
+            with closing(answer["Body"]) as body:
+                for chunk in body.iter_chunks(CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+        return Stored(size, digest.hexdigest())
+
+    def open_parts(self, key: str, parts: int, content_type: str = "") -> str:
+        if parts == 1:
+            return ""  # a plain PUT
         kind: dict[str, Any] = {"ContentType": content_type} if content_type else {}
         with _bucket(key):
             begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=checked(key), **kind)
             return begun["UploadId"]
 
-    def part_url(self, key: str, session: str, part: Part, seconds: float) -> str:
-        # The length is signed with it: the store takes neither more nor less.
-        params = {**self._upload(key, session), "PartNumber": part.number, "ContentLength": part.size}
-        return self._client.generate_presigned_url("upload_part", Params=params, ExpiresIn=int(seconds))
+    def part_url(self, key: str, handle: str, number: int, size: int, seconds: float) -> str | None:
+        # The length is signed with the rest: the store refuses what is longer or shorter.
+        params: dict[str, Any] = {"Bucket": self._bucket, "Key": checked(key), "ContentLength": size}
+        if handle:
+            params |= {"UploadId": handle, "PartNumber": number}
+        method = "upload_part" if handle else "put_object"
+        return self._client.generate_presigned_url(method, Params=params, ExpiresIn=max(1, int(seconds)))
 
-    def parts(self, key: str, session: str) -> list[Part]:
-        return [Part(part["PartNumber"], part["Size"]) for part in self._sent(key, session)]
+    def part_writer(self, key: str, number: int) -> Writer:
+        raise StorageError("parts are sent to the store itself")
 
-    def assemble(self, key: str, session: str) -> None:
+    def parts(self, key: str, handle: str, part_size: int) -> dict[int, int]:
         try:
-            sent = self._sent(key, session)
+            if not handle:
+                return {1: self.size(key)}
+            return {part["PartNumber"]: part["Size"] for part in self._parts(key, handle)}
         except NotStored:
-            self.size(key)  # assembled before, or never begun
+            return {}
+
+    def join_parts(self, key: str, handle: str, part_size: int) -> None:
+        if not handle:
             return
-        if not sent:
-            raise NotStored(key)
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in sent
-        ]
+        try:
+            made: Sequence[CompletedPartTypeDef] = [
+                {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in self._parts(key, handle)
+            ]
+            with _bucket(key):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=checked(key),
+                    UploadId=handle,
+                    MultipartUpload={"Parts": made},
+                )
+        except NotStored:
+            self.size(key)  # a call that died had joined them
+
+    def _parts(self, key: str, handle: str) -> Sequence[PartTypeDef]:
         with _bucket(key):
-            self._client.complete_multipart_upload(
-                **self._upload(key, session), MultipartUpload={"Parts": parts}
-            )
-
-    def _sent(self, key: str, session: str) -> list[PartTypeDef]:
-        with _bucket(key):
-            pages = self._client.get_paginator("list_parts").paginate(**self._upload(key, session))
-            return [part for page in pages for part in page.get("Parts", [])]
-
-    def _upload(self, key: str, session: str) -> dict[str, Any]:
-        return {"Bucket": self._bucket, "Key": checked(key), "UploadId": session}
-
-    def check(self) -> None:
-        with _bucket(self._bucket):
-            self._client.head_bucket(Bucket=self._bucket)
+            pages = self._client.get_paginator("list_parts")
+            pages_of = pages.paginate(Bucket=self._bucket, Key=checked(key), UploadId=handle)
+            return [part for page in pages_of for part in page.get("Parts", [])]
 
     def _signed(self, key: str) -> str:
         params = {"Bucket": self._bucket, "Key": key}

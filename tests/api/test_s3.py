@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
 from api.context import Farm
+from renderfarm import uploads
 from renderfarm.models import Job
 from renderfarm.settings import Settings
 from tests.api.conftest import Caller, assert_untouched, error_of, part
@@ -58,3 +60,26 @@ def test_a_form_without_its_video_leaves_nothing(alice: Caller, farm: Farm, uplo
     del upload["driving_video"]
     assert error_of(alice.post(upload), 400) == "CS-ORIV-002"
     assert_untouched(farm, alice)
+
+
+def test_the_parts_of_an_upload_go_to_the_store_itself(
+    alice: Caller, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "WHOLE", 6 << 20)
+    monkeypatch.setattr(uploads, "PART", 5 << 20)
+    data = b"\0\0\0\x18ftypisom" + bytes(6 << 20)
+    asked = {"kind": "video", "size": len(data), "sha256": sha256(data).hexdigest()}
+    sent = alice.client.post("/api/uploads", headers=alice.headers, json=asked).get_json()
+    path = f"/api/uploads/{sent['upload_id']}"
+    first, last = sent["parts"]
+    with urlopen(Request(last["url"], data[first["size"] :], method="PUT")):
+        pass
+    assert error_of(alice.client.post(f"{path}/complete", headers=alice.headers), 409) == "CS-UORC01-122"
+    assert [part["received"] for part in alice.get(path).get_json()["parts"]] == [False, True]
+    with urlopen(Request(first["url"], data[: first["size"]], method="PUT")):
+        pass
+    whole = alice.client.post(f"{path}/complete", headers=alice.headers).get_json()
+    assert whole["state"] == "complete"
+    (key,) = farm.storage.list(f"in/{alice.account_id}/")
+    assert farm.storage.size(key) == len(data)
+    farm.storage.delete(key)

@@ -1,0 +1,165 @@
+"""Files that are sent by themselves: where their parts go, which are there, and when they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from api.auth import require_account
+from api.context import Farm, answer, farm
+from api.forms import read_form
+from api.schemas import SentPart, UploadAnswer, UploadShown
+from api.uploads import nowhere
+from renderfarm import uploads
+from renderfarm.errors import FarmError
+from renderfarm.models import Upload, UploadState
+from renderfarm.storage import NotStored
+from renderfarm.uploads import Kind
+
+blueprint = Blueprint("uploads", __name__, url_prefix="/api/uploads")
+
+_CHUNK = 1 << 18
+
+
+class UploadForm(BaseModel):
+    """The fields of ``POST /api/uploads``."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    kind: Kind
+    """What it will be used as."""
+    size: int = Field(gt=0)
+    """Its bytes, all of them."""
+    sha256: Annotated[str, StringConstraints(to_lower=True, pattern="^[0-9a-fA-F]{64}$")] | None = None
+    """Checked when it is complete."""
+    filename: str = Field("", max_length=255)
+    content_type: str = Field("", max_length=100)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str], most: int) -> Self:
+        """The form of these fields; CS-UORC01-002 names a wrong one, CS-ORIV-005 a file over ``most`` MB."""
+        given = {name: value.strip() for name, value in fields.items() if value.strip()}
+        try:
+            form = cls.model_validate(given)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            name = str(wrong["loc"][0])
+            message = f"`{name}` is {given.get(name, '')[:60]!r}: {wrong['msg']}."
+            raise FarmError("CS-UORC01-002", message) from error
+        if form.size > most << 20:
+            raise FarmError("CS-ORIV-005", f"The file is larger than {most} MB.")
+        return form
+
+
+@blueprint.post("")
+def begin() -> Response:
+    """Say where the parts of a file are to be sent."""
+    account, here = require_account(), farm()
+    form = UploadForm.read(read_form(nowhere).fields, here.settings.max_upload_mb)
+    with here.database.begin() as session:
+        upload = uploads.begin(session, here.settings, account.id, form.kind, form.size, form.sha256)
+    # Written down first: should the process die here, the sweeper aborts what the store had begun.
+    handle = here.storage.open_parts(upload.key, len(uploads.parts_of(upload)))
+    if handle:
+        with here.database.begin() as session:
+            upload = uploads.of(session, account.id, upload.id)
+            upload.handle = handle
+    return answer(_shown(here, upload), 201)
+
+
+@blueprint.get("/<upload_id>")
+def show(upload_id: str) -> Response:
+    """An upload as it is now: which parts are there, and where the others go."""
+    account = require_account()
+    with farm().database.begin() as session:
+        upload = uploads.of(session, account.id, upload_id)
+    return answer(_shown(farm(), upload))
+
+
+@blueprint.post("/<upload_id>/complete")
+def complete(upload_id: str) -> Response:
+    """Every part was sent: make it a file that can be used."""
+    account, here = require_account(), farm()
+    with here.database.begin() as session:
+        upload = uploads.complete(session, here.storage, account.id, upload_id)
+    return answer(_shown(here, upload))
+
+
+@blueprint.delete("/<upload_id>")
+def drop(upload_id: str) -> Response:
+    """Let go of an upload, whole or not."""
+    account, here = require_account(), farm()
+    with here.database.begin() as session:
+        uploads.drop(session, here.settings, account.id, upload_id)
+    return Response(status=204)
+
+
+@blueprint.put("/<upload_id>/parts/<int:number>")
+def take(upload_id: str, number: int) -> Response:
+    """Take one part, for the embedded store, from whoever has its signed address."""
+    here = farm()
+    with here.database.begin() as session:
+        upload, part = uploads.signed(session, upload_id, number, request.args.get("signature", ""))
+    if here.storage.part_url(upload.key, upload.handle, number, part.size, 1) is not None:
+        raise FarmError("CS-UORC01-116")  # another store takes its parts itself
+    if request.content_length is not None and request.content_length != part.size:
+        raise FarmError("CS-UORC01-002", f"Part {number} has {part.size} bytes, no more and no less.")
+    with here.storage.part_writer(upload.key, number) as out:
+        while data := request.stream.read(min(_CHUNK, part.size + 1 - out.size)):
+            out.write(data)
+            if out.size > part.size:
+                break
+        if out.size != part.size:
+            raise FarmError("CS-UORC01-002", f"Part {number} has {part.size} bytes; {out.size} came.")
+        stored = out.commit()
+    response = Response(status=200)
+    response.headers["ETag"] = f'"{stored.sha256}"'
+    return response
+
+
+def _shown(here: Farm, upload: Upload) -> UploadAnswer:
+    """The upload for its owner; addresses are signed now, for what is left of its time."""
+    seconds = (upload.expires_at - datetime.now(UTC)).total_seconds()
+    open_still = upload.state == UploadState.OPEN
+    there = _there(here, upload) if open_still else {}
+    parts = [
+        SentPart(
+            number=part.number,
+            size=part.size,
+            received=not open_still or there.get(part.number) == part.size,
+            url=_address(here, upload, part, seconds) if open_still else None,
+        )
+        for part in uploads.parts_of(upload)
+    ]
+    shown = UploadShown(
+        upload_id=upload.id,
+        kind="video" if upload.kind == "video" else "image",
+        state=UploadState(upload.state),
+        size=upload.size,
+        method="PUT",
+        url=parts[0].url if len(parts) == 1 else None,
+        parts=parts,
+        part_size=upload.part_size,
+        headers={},
+        expires_at=upload.expires_at,
+    )
+    return UploadAnswer(**dict(shown), data=shown)
+
+
+def _there(here: Farm, upload: Upload) -> dict[int, int]:
+    try:
+        return here.storage.parts(upload.key, upload.handle, upload.part_size)
+    except NotStored:
+        return {}
+
+
+def _address(here: Farm, upload: Upload, part: uploads.Part, seconds: float) -> str:
+    direct = here.storage.part_url(upload.key, upload.handle, part.number, part.size, seconds)
+    if direct is not None:
+        return direct
+    base = f"{here.settings.public_url.rstrip('/')}{blueprint.url_prefix}/{upload.id}/parts/{part.number}"
+    return f"{base}?signature={uploads.signature(upload, part.number)}"
