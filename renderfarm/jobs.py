@@ -36,7 +36,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo
 from pipeline.units import BY_SPANS, spans_of
-from renderfarm import credits, garbage, line, stages
+from renderfarm import credits, free, garbage, line, stages
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -322,12 +322,13 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
 
 
 def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -> Job:
-    """End the job and give its credits back at once; CS-UORC01-110 and -112 where that cannot be."""
+    """End the job and give its credits back at once; CS-UORC01-110, -112 and -118 where that cannot be."""
     job = lock(session, job_id)
     if job is None or job.account_id != account_id:
         raise FarmError("CS-UORC01-110")
     if job.status in FINAL:
         raise FarmError("CS-UORC01-112")
+    free.check_cancel(session, settings, job)
     _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
     return job
 

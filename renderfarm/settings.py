@@ -102,6 +102,14 @@ class Settings:
     #: How long a request that says nothing of itself keeps its ``Idempotency-Key``: its process died.
     idempotency_lease_seconds: float = 120.0
 
+    #: What an account may have for nothing in 24 hours: preprocessed characters and scenes, so many of them
+    #: at once, and renders cancelled after they had begun.
+    free_preprocess_per_day: int = 50
+    free_preprocess_open: int = 10
+    free_cancels_per_day: int = 20
+    #: Whether a job is shown to its account's keys alone; else to whoever knows its id, which none can guess.
+    status_needs_key: bool = False
+
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.

@@ -50,6 +50,13 @@ def view_all(database: Database, job_ids: Sequence[str]) -> list[JobView]:
     return [found[job_id] for job_id in job_ids if job_id in found]
 
 
+def is_of(database: Database, account_id: str, job_id: str) -> bool:
+    """Whether the job is the account's."""
+    if not (job_id.isascii() and job_id.isprintable()):  # PostgreSQL takes no NUL in a text
+        return False
+    return bool(database.read("SELECT 1 FROM jobs WHERE id = %s AND account_id = %s", [job_id, account_id]))
+
+
 def _seen(row: dict[str, Any]) -> JobView:
     progress = progress_of(row["status"], row.pop("stages") or [], row.pop("elapsed"))
     return JobView(**row, progress=progress)
