@@ -7,8 +7,8 @@ from flask import Blueprint, Response, request
 from api.auth import require_account
 from api.context import answer, farm
 from api.pages import page_size
-from api.schemas import Credits, CreditsAnswer, Entry
-from renderfarm import credits
+from api.schemas import Allowance, Credits, CreditsAnswer, Entry, FreeWork
+from renderfarm import credits, free
 from renderfarm.errors import FarmError
 
 blueprint = Blueprint("credits", __name__, url_prefix="/api/credits")
@@ -25,9 +25,12 @@ def show() -> Response:
         raise FarmError("CS-UORC01-002", "`cursor` is not one that a page has given.")
     with farm().database.begin() as session:
         rows = credits.entries(session, account.id, int(cursor) if cursor else None, limit + 1)
+        had = [count(session, farm().settings, account.id) for count in (free.preprocess, free.cancels)]
+    preprocess, cancels = (Allowance.model_validate(each, from_attributes=True) for each in had)
     found = Credits(
         balance=account.available,
         held=account.held,
+        free=FreeWork(preprocess=preprocess, cancels=cancels),
         entries=[Entry.model_validate(row, from_attributes=True) for row in rows[:limit]],
         next_cursor=str(rows[limit - 1].id) if len(rows) > limit else None,
     )

@@ -22,7 +22,7 @@ from renderfarm.models import JobStatus
 
 _ANSWERS: tuple[type[BaseModel], ...] = (Accepted, CreditsAnswer, ErrorAnswer, Health, JobAnswer, JobPage)
 _FILE = {"type": "string", "format": "binary"}
-_KEY = ["CS-ORAU-001", "CS-ORAU-002"]
+_KEY = ["CS-ORAU-001", "CS-ORAU-002", "CS-UORC01-119"]
 #: What a form can be refused with, besides its key and its credits.
 _FORM = [
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14)),
@@ -101,7 +101,11 @@ def _paths() -> dict[str, Any]:
         "/api/render/{job_id}": {
             "get": _operation("Show a render", JobAnswer, "200", ["CS-UORC01-110"]) | {"parameters": [job]},
             "delete": _operation(
-                "Cancel a render", JobAnswer, "200", [*_KEY, "CS-UORC01-110", "CS-UORC01-112"], key=True
+                "Cancel a render",
+                JobAnswer,
+                "200",
+                [*_KEY, "CS-UORC01-110", "CS-UORC01-112", "CS-UORC01-118"],
+                key=True,
             )
             | {"parameters": [job]},
         },

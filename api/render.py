@@ -8,7 +8,7 @@ from typing import Self
 
 from flask import Blueprint, Response, request
 
-from api.auth import require_account
+from api.auth import require_account, require_sight
 from api.context import Farm, answer, farm
 from api.forms import Form, read_form
 from api.idempotent import idempotent
@@ -128,6 +128,7 @@ def _accepted(job: Job) -> Response:
 def show(job_id: str) -> Response:
     """A job, to whoever knows its id."""
     here = farm()
+    require_sight(job_id)
     return answer(_described(here, _seen(here, job_id)))
 
 

@@ -186,6 +186,22 @@ class Entry(_Answer):
     created_at: Moment
 
 
+class Allowance(_Answer):
+    """Free work of one kind, in the last 24 hours."""
+
+    used: int
+    limit: int
+
+
+class FreeWork(_Answer):
+    """What the account has for nothing; beyond the limits it is answered with CS-UORC01-118."""
+
+    preprocess: Allowance
+    """Characters and scenes."""
+    cancels: Allowance
+    """Renders cancelled after they had begun."""
+
+
 class Credits(_Answer):
     """What the account has, and how that came about."""
 
@@ -193,6 +209,7 @@ class Credits(_Answer):
     """Credits that can be spent."""
     held: int
     """Credits set aside for jobs that have not ended."""
+    free: FreeWork
     entries: list[Entry]
     next_cursor: str | None
 

@@ -15,16 +15,20 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from renderfarm import audit
 from renderfarm.errors import FarmError
 from renderfarm.models import Account, EntryKind, Job, LedgerEntry, Settlement
 
 
-def grant(session: Session, account_id: str, amount: int, note: str = "") -> None:
+def grant(session: Session, account_id: str, amount: int, note: str = "", *, actor: str = audit.FARM) -> None:
     """Give the account credits. Raises ``ValueError`` for an amount or an account that is none."""
     if amount <= 0:
         raise ValueError("a grant is a positive number of credits")
     if not _move(session, account_id, EntryKind.GRANT, available=amount, note=note):
         raise ValueError(f"there is no account {account_id}")
+    audit.write(
+        session, actor, "credits.grant", account_id=account_id, subject=account_id, amount=amount, note=note
+    )
 
 
 def hold(session: Session, account_id: str, job_id: str, amount: int) -> None:

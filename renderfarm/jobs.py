@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, garbage, line, stages, units, webhooks
+from renderfarm import credits, free, garbage, line, stages, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -280,12 +280,13 @@ def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0
 
 
 def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -> Job:
-    """End the job and give its credits back at once; CS-UORC01-110 and -112 where that cannot be."""
+    """End the job and give its credits back at once; CS-UORC01-110, -112 and -118 where that cannot be."""
     job = lock(session, job_id)
     if job is None or job.account_id != account_id:
         raise FarmError("CS-UORC01-110")
     if job.status in FINAL:
         raise FarmError("CS-UORC01-112")
+    free.check_cancel(session, settings, job)
     _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
     return job
 

@@ -2,7 +2,8 @@
 
 Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
 ``leases.py`` alone grants and prolongs a lease, ``line.py`` alone says who is next, ``accounts.py``
-alone makes accounts and keys, ``webhooks.py`` alone says who is told what.
+alone makes accounts and keys, ``audit.py`` alone writes the audit log,
+``webhooks.py`` alone says who is told what.
 """
 
 from __future__ import annotations
@@ -97,8 +98,35 @@ class ApiKey(Base):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
     sha256: Mapped[str] = mapped_column(unique=True)
     prefix: Mapped[str]
+    #: What it may do, with spaces between: see ``accounts.Scope``.
+    scopes: Mapped[str] = mapped_column(server_default=text("'read render'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Null: never.
+    expires_at: Mapped[datetime | None]
+    #: To the minute.
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Who did what to whose keys, credits and assets: never changed, never deleted (``audit.py``).
+
+    A trigger of the table refuses both.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_by_account", "account_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The user of the machine for what is done on the command line, ``farm`` for what the farm does itself.
+    actor: Mapped[str]
+    action: Mapped[str]
+    #: Whose: null for what concerns no one account.
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    #: The id of what was changed.
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
 
 class EntryKind(StrEnum):
@@ -151,6 +179,14 @@ class Job(Base):
         Index("jobs_by_account", "account_id", "created_at"),
         Index("jobs_to_start", "queue_deadline", postgresql_where=text("status = 'queued'")),
         Index("jobs_to_end", "run_deadline", postgresql_where=text("status = 'processing'")),
+        # What an account had for nothing (``free.py``).
+        Index("jobs_free", "account_id", "created_at", postgresql_where=text("credits = 0")),
+        Index(
+            "jobs_given_up",
+            "account_id",
+            "completed_at",
+            postgresql_where=text("status = 'cancelled' AND started_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

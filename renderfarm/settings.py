@@ -113,6 +113,13 @@ class Settings:
     webhook_rotation_seconds: float = 24 * 3600.0
     #: How long the log of deliveries is kept.
     webhook_log_seconds: float = 30 * 24 * 3600.0
+    #: What an account may have for nothing in 24 hours: preprocessed characters and scenes, so many of them
+    #: at once, and renders cancelled after they had begun.
+    free_preprocess_per_day: int = 50
+    free_preprocess_open: int = 10
+    free_cancels_per_day: int = 20
+    #: Whether a job is shown to its account's keys alone; else to whoever knows its id, which none can guess.
+    status_needs_key: bool = False
 
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0

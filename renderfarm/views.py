@@ -59,6 +59,13 @@ def view_within(session: Session, job_id: str) -> JobView:
     return _seen(dict(row))
 
 
+def is_of(database: Database, account_id: str, job_id: str) -> bool:
+    """Whether the job is the account's."""
+    if not (job_id.isascii() and job_id.isprintable()):  # PostgreSQL takes no NUL in a text
+        return False
+    return bool(database.read("SELECT 1 FROM jobs WHERE id = %s AND account_id = %s", [job_id, account_id]))
+
+
 def _seen(row: dict[str, Any]) -> JobView:
     progress = progress_of(row["status"], row.pop("own"), row.pop("stages") or [], row.pop("elapsed"))
     return JobView(**row, progress=progress)
