@@ -7,6 +7,7 @@ prefix ``FARM_`` unless it is one that deployments share (``DATABASE_URL``, ``RE
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +23,8 @@ _SHARED = {
     "engine_v3": "ENGINE_V3",
     "engine_v4": "ENGINE_V4",
 }
+_PORTS = re.compile(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*")
+_SERVER = re.compile(r"([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -69,6 +72,17 @@ class Settings:
     silence_seconds: int = 30
     #: Bytes a second below which a body is not waited for, once it has been waited for that long.
     slowest_upload: int = 16_384
+
+    #: What is fetched from, and posted to, where users give an address (see ``renderfarm.fetch``):
+    #: the ports, and on a farm to develop with also this machine itself (127.0.0.1 and ::1).
+    fetch_ports: str = "80,443"
+    fetch_private: bool = False
+    #: Who is asked for names, as ``address:port``; empty: whom the machine asks.
+    fetch_resolver: str = ""
+    #: How long a host may take to be reached, may then be silent, and may take for everything, in seconds.
+    fetch_connect_seconds: float = 5.0
+    fetch_silence_seconds: float = 10.0
+    fetch_seconds: float = 300.0
 
     #: Processes of the ingress on one machine.
     api_processes: int = 2
@@ -140,6 +154,18 @@ class Settings:
                 engine_of(model, text)
             except ValueError as error:
                 raise SettingsError(f"{variable}={text!r}: {error}") from error
+
+        if self.fetch_private and not self.development:
+            raise SettingsError("FARM_FETCH_PRIVATE is for development: unset it, or set FARM_DEVELOPMENT=1")
+        if not _PORTS.fullmatch(self.fetch_ports):
+            raise SettingsError(f"FARM_FETCH_PORTS={self.fetch_ports!r} are not ports such as 80,443")
+        if self.fetch_resolver and not _SERVER.fullmatch(self.fetch_resolver):
+            raise SettingsError(f"FARM_FETCH_RESOLVER={self.fetch_resolver!r} is not an address:port")
+
+    @property
+    def fetched_ports(self) -> frozenset[int]:
+        """The ports of addresses that users give."""
+        return frozenset(int(port) for port in self.fetch_ports.split(","))
 
     def engine_of(self, model: Model) -> EngineId:
         """What draws the model's pictures on this farm: what new jobs are pinned to."""
