@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+#: Deeper than any file's, so that one that was spoilt already is no trap for us.
+_DEEPEST = 12
 _HOLDERS = frozenset(
     (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"edts", b"udta", b"moof", b"traf", b"mvex")
 )
@@ -19,7 +21,7 @@ class Box:
     stop: int
 
 
-def boxes_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Box]:
+def boxes_in(data: bytes, start: int = 0, stop: int | None = None, depth: int = 0) -> Iterator[Box]:
     """Every box, those that hold others before what they hold."""
     stop = len(data) if stop is None else stop
     while start + 8 <= stop:
@@ -28,8 +30,8 @@ def boxes_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[B
             return
         box = Box(data[start + 4 : start + 8], start, start + size)
         yield box
-        if box.name in _HOLDERS:
-            yield from boxes_in(data, start + 8, box.stop)
+        if box.name in _HOLDERS and depth < _DEEPEST:
+            yield from boxes_in(data, start + 8, box.stop, depth + 1)
         start += size
 
 
