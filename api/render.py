@@ -16,10 +16,10 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, line, media, public, views
+from renderfarm import crash, idempotency, jobs, line, listing, media, public, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
-from renderfarm.models import Job, JobStatus
+from renderfarm.models import Job, JobKind, JobStatus
 from renderfarm.stages import QUEUES
 from renderfarm.views import JobView
 
@@ -139,7 +139,8 @@ def page() -> Response:
     if status and status not in set(JobStatus):
         raise FarmError("CS-UORC01-002", f"`status` is none of {', '.join(JobStatus)}.")
     with farm().database.begin() as session:
-        ids = [job.id for job in jobs.list_jobs(session, account.id, status, cursor, limit + 1)]
+        found = listing.list_jobs(session, account.id, status, cursor, limit + 1, JobKind.RENDER)
+        ids = [job.id for job in found]
     following = ids[limit - 1] if len(ids) > limit else None
     seen = views.view_all(farm().database, ids[:limit])
     return answer(JobPage(jobs=[_described(farm(), job) for job in seen], next_cursor=following))

@@ -25,6 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from pipeline.spec import VideoInfo
+
 
 class Base(DeclarativeBase):
     """The root of all tables."""
@@ -49,6 +51,14 @@ class JobStatus(StrEnum):
 
 #: A job in one of these never changes again.
 FINAL = frozenset({JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    RENDER = "render"
+    CHARACTER = "character"  # prepares one
+    SCENE = "scene"  # prepares one
 
 
 class UnitStatus(StrEnum):
@@ -130,8 +140,11 @@ class Settlement(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+_WHOLE = """'["reference", "analyse", "join", "sample", "plate", "segment", "stitch"]'"""
+
+
 class Job(Base):
-    """One render that somebody asked for."""
+    """One render, or one preparation of a character or scene, that somebody asked for."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -143,11 +156,16 @@ class Job(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     status: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default=text("'render'"))  # JobKind
+    #: What it consists of, in order; a stage that is not there was done before it. Rows of older versions
+    #: are whole renders.
+    stages: Mapped[list[str]] = mapped_column(JSONB, server_default=text(_WHOLE))
     mode: Mapped[str]  # full_pipeline | preprocessed | fast
     model: Mapped[str]
     spec: Mapped[dict[str, Any]]  # pipeline.spec.RenderSpec
     plan: Mapped[dict[str, Any]]  # pipeline.spec.Plan: versions pinned at submission
-    video: Mapped[dict[str, Any]]  # pipeline.spec.VideoInfo
+    #: pipeline.spec.VideoInfo; None until it is known.
+    video: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     #: Storage keys of what was uploaded: {"picture": "in/...", "video": "in/..."}.
     inputs: Mapped[dict[str, Any]]
     #: What later stages need from earlier ones: {"cuts": [...], "people": [...]}.
@@ -157,7 +175,8 @@ class Job(Base):
     #: Things worth telling the user ("the last row was left out: 719 is odd").
     notes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     checkpoint: Mapped[str | None]  # ref_done | dri_done | bg_done | render_done
-    credits: Mapped[int]  # held at submission
+    #: Held since the submission, or since the video's length is known: None until then. 0: free.
+    credits: Mapped[int | None]
     #: Whether two units of one of its stages ever ran at once: what fast mode is paid for.
     ran_wide: Mapped[bool] = mapped_column(server_default=text("false"))
     error_code: Mapped[str | None]
@@ -167,6 +186,11 @@ class Job(Base):
     completed_at: Mapped[datetime | None]
     queue_deadline: Mapped[datetime]
     run_deadline: Mapped[datetime | None]
+
+    @property
+    def known_video(self) -> VideoInfo | None:
+        """What is known of the driving video."""
+        return None if self.video is None else VideoInfo.from_json(self.video)
 
 
 class Unit(Base):

@@ -18,6 +18,7 @@ from pipeline.spec import Model, plan_for
 from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
+from renderfarm.replan import replan
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, StorageError
 
@@ -117,7 +118,7 @@ class Sweeper:
                 log.warning("%s waits for versions that no worker has, nor ours", job_id)
                 continue
             with self._database.begin() as session:
-                changed = jobs.replan(session, job_id, plan)
+                changed = replan(session, job_id, plan)
             if changed:
                 log.warning("%s was planned anew: no worker has its versions any more", job_id)
                 replanned += 1

@@ -11,8 +11,8 @@ from renderfarm.db import Database
 from renderfarm.progress import STAGES, JobProgress, progress_of
 
 _VIEW = f"""
-    SELECT id, status, mode, model, checkpoint, outputs, notes, credits, error_code, error_message,
-        created_at, started_at, completed_at,
+    SELECT id, status, mode, model, jobs.stages AS own, checkpoint, outputs, notes, credits,
+        error_code, error_message, created_at, started_at, completed_at,
         extract(epoch FROM now() - started_at)::float8 AS elapsed, ({STAGES}) AS stages
     FROM jobs WHERE id = ANY(%s)
     """
@@ -29,7 +29,7 @@ class JobView:
     checkpoint: str | None
     outputs: Mapping[str, str]
     notes: Mapping[str, str]
-    credits: int
+    credits: int | None
     error_code: str | None
     error_message: str | None
     created_at: datetime
@@ -51,5 +51,5 @@ def view_all(database: Database, job_ids: Sequence[str]) -> list[JobView]:
 
 
 def _seen(row: dict[str, Any]) -> JobView:
-    progress = progress_of(row["status"], row.pop("stages") or [], row.pop("elapsed"))
+    progress = progress_of(row["status"], row.pop("own"), row.pop("stages") or [], row.pop("elapsed"))
     return JobView(**row, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 
 from pipeline import spec
-from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.spec import RENDER, Background, Model, RenderSpec, Stage, VideoInfo, plan_for
 from pipeline.units import items_of
 from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools, views
 from renderfarm.claims import Claim, WorkerIdentity
@@ -92,6 +92,7 @@ class Farm:
         price: int = 20,
         video: VideoInfo = VIDEO,
         mode: str = "full_pipeline",
+        stages: Sequence[Stage] = RENDER,
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
@@ -100,6 +101,7 @@ class Farm:
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
             mode=mode,
             credits=price,
+            stages=stages,
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
@@ -229,7 +231,7 @@ class Farm:
         assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)
 
     def do_all(self, job_id: str) -> None:
-        for stage in Stage:
+        for stage in RENDER:
             self.do(job_id, stage)
 
     def turn_back(self, row: type[Unit] | type[Job], row_id: str, column: str, seconds: float) -> None:

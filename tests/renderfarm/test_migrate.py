@@ -46,5 +46,5 @@ def test_migrating_twice_and_by_several_at_once_is_safe(postgres: PostgresServer
     migrate(url)
     database = Database(url)
     with database.engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0004"]
     database.close()

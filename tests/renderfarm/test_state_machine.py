@@ -31,6 +31,7 @@ from renderfarm.claims import Claim
 from renderfarm.errors import FarmError
 from renderfarm.jobs import FAST
 from renderfarm.models import FINAL, Account, Base, Job, JobStatus, Settlement, Unit, UnitStatus
+from renderfarm.replan import replan
 from tests.renderfarm.farm import ENGINES, Farm, worker
 
 _GRANTED = 50
@@ -171,7 +172,7 @@ class FarmMachine(RuleBasedStateMachine):
             job = found[place % len(found)]
             plan = Plan.from_json(job.plan)
             with self.farm.database.begin() as session:
-                changed = jobs.replan(session, job.id, replace(plan, warmup_frames=plan.warmup_frames + 1))
+                changed = replan(session, job.id, replace(plan, warmup_frames=plan.warmup_frames + 1))
             assert changed == (job.status not in FINAL)
             if changed:
                 self.shown[job.id] = 0
