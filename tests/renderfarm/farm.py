@@ -92,6 +92,7 @@ class Farm:
         price: int = 20,
         video: VideoInfo = VIDEO,
         mode: str = "full_pipeline",
+        webhook_url: str | None = None,
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
@@ -100,6 +101,7 @@ class Farm:
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
             mode=mode,
             credits=price,
+            webhook_url=webhook_url,
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
