@@ -139,7 +139,7 @@ class Inmate:
             Path(folder).rmdir()
             closes = not _keep_descriptors_from_children()
             self._confine()
-            return subprocess.Popen(
+            made: subprocess.Popen[bytes] = subprocess.Popen(
                 self._command,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -148,6 +148,7 @@ class Inmate:
                 close_fds=closes,
                 **self._streams,  # type: ignore[call-overload]  # mypy knows no keywords from a mapping
             )
+            return made
         finally:
             os.close(home)
 
