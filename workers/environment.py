@@ -12,10 +12,23 @@ from renderfarm.local.processes import MARK
 
 #: The system's, and where the weights lie.
 _NAMES = frozenset(
-    ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "FARM_WEIGHTS")
-    + ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SSL_CERT_FILE")
-    # By these `farm down` finds its processes.
-    + (MARK, "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", "SUPERVISOR_ENABLED")
+    (
+        *(
+            "PATH",
+            "HOME",
+            "USER",
+            "LOGNAME",
+            "LANG",
+            "LANGUAGE",
+            "TZ",
+            "TMPDIR",
+            "VIRTUAL_ENV",
+            "FARM_WEIGHTS",
+        ),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SSL_CERT_FILE"),
+        # By these `farm down` finds its processes.
+        *(MARK, "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", "SUPERVISOR_ENABLED"),
+    )
 )
 #: The libraries' own: threads, devices, caches.
 _PREFIXES = ("LC_", "PYTHON", "CUDA_", "NVIDIA_", "TORCH_", "PYTORCH_", "OMP_", "MKL_", "OPENBLAS_", "XDG_")

@@ -21,9 +21,10 @@ import numpy as np
 
 from pipeline.errors import TooLong, Unreadable, UnsupportedFormat
 from pipeline.ffmpeg.cage import PROBING
+from pipeline.ffmpeg.codecs import PICTURE_CODECS, SOUND_CODECS
 from pipeline.ffmpeg.picture import Picture, picture_of
 from pipeline.ffmpeg.timeline import Timeline, constant_rate
-from pipeline.ffmpeg.tool import PICTURE_CODECS, SOUND_CODECS, flags, guard, running
+from pipeline.ffmpeg.tool import flags, guard, running
 from pipeline.spec import VideoInfo
 
 _NOT_TAKEN = "the file is not an MP4, MOV, WebM or AVI video"

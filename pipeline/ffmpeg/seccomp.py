@@ -69,7 +69,7 @@ def available() -> bool:
         return False
     action = ctypes.c_uint32(_ERROR)
     number, _ = _MACHINES[platform.machine()]
-    return _libc().syscall(number, 2, 0, ctypes.byref(action)) == 0  # SECCOMP_GET_ACTION_AVAIL
+    return bool(_libc().syscall(number, 2, 0, ctypes.byref(action)) == 0)  # SECCOMP_GET_ACTION_AVAIL
 
 
 def confine(*, network: bool) -> None:

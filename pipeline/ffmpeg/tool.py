@@ -14,28 +14,11 @@ from typing import IO
 
 from pipeline.errors import PipelineError, ToolError, Unreadable
 from pipeline.ffmpeg.cage import WORKING, Cage, Inmate, Limits
+from pipeline.ffmpeg.codecs import DECODERS
 
 #: The demuxers of the containers the farm takes: MP4/MOV, WebM, AVI. A playlist or a concat script
 #: under a video's name would make ffmpeg open other files or addresses; this refuses it.
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
-
-#: The codecs the farm decodes, by ffmpeg's names: what cameras, phones, browsers and editors write. The
-#: hundreds of others that ffmpeg knows are old, rarely looked at, and where its holes are found.
-PICTURE_CODECS = frozenset(
-    "h264 hevc av1 vp8 vp9 mpeg4 msmpeg4v2 msmpeg4v3 h263 mpeg1video mpeg2video mjpeg png rawvideo prores dnxhd "
-    "cfhd ffv1 huffyuv ffvhuff utvideo magicyuv qtrle dvvideo v210 v308 v408 v410".split()
-)
-SOUND_CODECS = frozenset(
-    "aac mp3 mp2 mp1 ac3 eac3 dts truehd opus vorbis flac alac amr_nb amr_wb adpcm_ms adpcm_ima_wav "
-    "adpcm_ima_qt gsm gsm_ms wmav1 wmav2 pcm_u8 pcm_s8 pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le "
-    "pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be pcm_alaw pcm_mulaw pcm_bluray pcm_dvd".split()
-)
-#: Decoders are named like their codecs, but for these.
-_DECODERS = (
-    "libdav1d libaom-av1 libgav1 libvpx libvpx-vp9 msmpeg4 mp3float mp2float mp1float ac3_fixed aac_fixed dca "
-    "libopus libvorbis amrnb amrwb libopencore_amrnb libopencore_amrwb libgsm libgsm_ms".split()
-)
-_ALLOWED = ",".join(sorted({*PICTURE_CODECS, *SOUND_CODECS, *_DECODERS}))
 
 #: No frame is larger: the largest picture that is taken, in whole blocks. Nor has a file more streams:
 #: phones and cameras add up to a dozen for their own use.
@@ -72,7 +55,7 @@ def guard(source: str | Path) -> tuple[str, dict[str, str | None]]:
     else:
         # The prefix keeps a file's name from being read as an option or as another protocol.
         protocols, address, waits = "file", f"file:{Path(source).absolute()}", {}
-    allowed = {"protocol_whitelist": protocols, "format_whitelist": DEMUXERS, "codec_whitelist": _ALLOWED}
+    allowed = {"protocol_whitelist": protocols, "format_whitelist": DEMUXERS, "codec_whitelist": DECODERS}
     most = {"max_pixels": _MOST_PIXELS, "max_streams": _MOST_STREAMS, "probesize": _PROBED_BYTES}
     return address, {**allowed, **{name: str(value) for name, value in most.items()}, **waits}
 
@@ -129,7 +112,6 @@ class Child:
         killed = code < 0 and -code not in _CRASHES
         innocent = killed or any(words in complaint for words in _NO_ROOM)
         return (ToolError if innocent else kind)(f"{what} ({self._program} exit {code}): {complaint}")
-
 
     def close(self) -> None:
         """End it, if it has not ended, and wait."""

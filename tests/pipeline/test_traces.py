@@ -41,7 +41,9 @@ def telling_video(folder: Path) -> Path:
     streams = ["-map", "0:v", "-map", "0:a", "-map", "1:v", "-map_chapters", "2", "-c", "copy"]
     path = folder / "telling.mp4"
     inputs = ["-i", plain, "-i", cover, "-i", chapters]
-    ffmpeg(*inputs, *streams, "-disposition:v:1", "attached_pic", *told, "-movflags", "use_metadata_tags", path)
+    ffmpeg(
+        *inputs, *streams, "-disposition:v:1", "attached_pic", *told, "-movflags", "use_metadata_tags", path
+    )
     return path
 
 
@@ -66,7 +68,9 @@ def telling_picture(path: Path) -> Path:
 def described(path: Path) -> dict[str, Any]:
     """Everything that ffprobe says of a file."""
     wanted = ["-show_format", "-show_streams", "-show_chapters", "-show_programs", "-of", "json"]
-    text = subprocess.run(["ffprobe", "-v", "error", *wanted, str(path)], capture_output=True, check=True).stdout
+    text = subprocess.run(
+        ["ffprobe", "-v", "error", *wanted, str(path)], capture_output=True, check=True
+    ).stdout
     found: dict[str, Any] = json.loads(text)
     return found
 

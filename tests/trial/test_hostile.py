@@ -24,4 +24,6 @@ def test_a_case_is_the_same_for_the_same_seed_and_another_for_another(tmp_path: 
     assert again == [case(seeds, 3, number) for number in range(60)]
     assert again != [case(seeds, 4, number) for number in range(60)]
     good = {*seeds.clips.values(), *seeds.pictures.values()}
-    assert sum({each.picture[1], each.video[1]} <= good for each in again) <= 3  # what was done may do nothing
+    assert (
+        sum({each.picture[1], each.video[1]} <= good for each in again) <= 3
+    )  # what was done may do nothing

@@ -13,7 +13,14 @@ from renderfarm.local.processes import MARK
 from tests.waiting import until
 from workers.drawing import Drawing
 
-SECRETS = ("DATABASE_URL", "REDIS_URL", "FARM_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "A_TOKEN")
+SECRETS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "FARM_S3_SECRET_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "PGPASSWORD",
+    "A_TOKEN",
+)
 NEEDED = ("PATH", "LC_ALL", "PYTHONPATH", "CUDA_VISIBLE_DEVICES", "FARM_WEIGHTS", MARK)
 
 

@@ -68,7 +68,9 @@ def run(
             door.send(case(seeds, seed, 0), spoilt=False)  # what is loaded with the first is no leak
             watch.before = watch.now
             with ThreadPoolExecutor(_CONNECTIONS) as pool:
-                sent = [pool.submit(lambda n: door.send(case(seeds, seed, n)), n) for n in range(1, number + 1)]
+                sent = [
+                    pool.submit(lambda n: door.send(case(seeds, seed, n)), n) for n in range(1, number + 1)
+                ]
                 for count, each in enumerate(sent, 1):
                     each.result()
                     if count % 100 == 0:
@@ -80,7 +82,9 @@ def run(
         _render(farm, door.kept, tally)
         tally.wrong += left_of(farm.folder)
         tally.wrong += [
-            f"left in the store: {path.name}" for path in Path(farm.folder / "store").rglob(".*") if path.is_file()
+            f"left in the store: {path.name}"
+            for path in Path(farm.folder / "store").rglob(".*")
+            if path.is_file()
         ]
     tally.wrong += [f"left behind: {path.relative_to(scratch)}" for path in scratch.rglob("*")]
     return {

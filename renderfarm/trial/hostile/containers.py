@@ -94,13 +94,24 @@ def nested(data: bytes, dice: random.Random) -> bytes:
 
 def elements(data: bytes, dice: random.Random) -> bytes:
     """Matroska's durations, clocks, sizes and codecs, whose values follow their ids."""
-    ids = (b"\x44\x89", b"\x2a\xd7\xb1", b"\xb0", b"\xba", b"\x23\xe3\x83", b"\x86", b"\x1f\x43\xb6\x75", b"\xa3")
+    ids = (
+        b"\x44\x89",
+        b"\x2a\xd7\xb1",
+        b"\xb0",
+        b"\xba",
+        b"\x23\xe3\x83",
+        b"\x86",
+        b"\x1f\x43\xb6\x75",
+        b"\xa3",
+    )
     return _after(data, dice, ids, (0, 1, 2))
 
 
 def riff(data: bytes, dice: random.Random) -> bytes:
     """AVI's headers, sizes and index."""
-    return _after(data, dice, (b"avih", b"strh", b"strf", b"LIST", b"idx1", b"movi", b"00dc"), range(4, 48, 4))
+    return _after(
+        data, dice, (b"avih", b"strh", b"strf", b"LIST", b"idx1", b"movi", b"00dc"), range(4, 48, 4)
+    )
 
 
 def _named(data: bytes, names: Sequence[bytes] | Mapping[bytes, object]) -> list[Box]:
