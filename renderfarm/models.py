@@ -230,11 +230,6 @@ class Job(Base):
         """What is known of the driving video."""
         return None if self.video is None else VideoInfo.from_json(self.video)
 
-    @property
-    def known_video(self) -> VideoInfo | None:
-        """What is known of the driving video."""
-        return None if self.video is None else VideoInfo.from_json(self.video)
-
 
 class Unit(Base):
     """One piece of work of one job: what a message names and a worker claims."""
