@@ -40,10 +40,9 @@ def _json(result: Result) -> Any:
 def test_an_account_gets_a_key_that_opens_the_api_until_it_is_revoked(run: Run, database: Database) -> None:
     account = _json(run("accounts", "create", "ada", "--json"))
     key = _json(run("keys", "create", "--account", "ada", "--json"))
-    with database.begin() as session:
-        opened = authenticate(database, key["key"])
-        assert opened is not None
-        assert opened.id == account["id"]
+    opened = authenticate(database, key["key"])
+    assert opened is not None
+    assert opened.id == account["id"]
     (listed,) = _json(run("keys", "list", "--account", "ada", "--json"))
     assert (listed["id"], listed["revoked_at"]) == (key["id"], None)
     assert key["key"] not in run("keys", "list", "--account", "ada").stdout
@@ -111,7 +110,7 @@ def test_an_api_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("FARM_HOME", str(tmp_path))
     monkeypatch.setenv("FARM_API_URL", "http://127.0.0.1:1")
     result = CliRunner().invoke(main, ["jobs"])
-    assert result.exit_code == 1
+    assert result.exit_code == 6
     assert "does not answer at http://127.0.0.1:1" in result.stderr
     assert "FARM_API_URL" in result.stderr
 
