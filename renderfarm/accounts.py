@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Interval, func, select, text, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -93,7 +93,7 @@ def create_key(
         scopes=" ".join(sorted(set(scopes))),
     )
     if lasts is not None:
-        key.expires_at = after(lasts.total_seconds())  # type: ignore[assignment]  # the database's own clock
+        key.expires_at = after(lasts.total_seconds())  # the database's own clock
     session.add(key)
     session.flush()
     ends = key.expires_at.isoformat() if key.expires_at else None
@@ -133,7 +133,9 @@ def rotate_key(
     old = session.get(ApiKey, key_id, with_for_update=True, populate_existing=True)
     if old is None or old.revoked_at is not None:
         return None
-    left = session.scalar(select(ApiKey.expires_at - func.now()).where(ApiKey.id == key_id))
+    left: timedelta | None = session.scalar(
+        select(type_coerce(ApiKey.expires_at - func.now(), Interval)).where(ApiKey.id == key_id)
+    )
     if left is not None and left <= timedelta():
         return None
     new, secret = create_key(session, old.account_id, map(Scope, old.scopes.split()), left, actor=actor)

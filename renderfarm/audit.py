@@ -32,7 +32,7 @@ def write(
 def entries(
     session: Session, account_id: str | None = None, before: int | None = None, limit: int = 50
 ) -> list[AuditEntry]:
-    """A page of the log, newest first, of all or of one account; ``before`` is the last id of the page before."""
+    """A page of the log, newest first, of one account or all, from ``before`` that id on."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
     if account_id is not None:
         query = query.where(AuditEntry.account_id == account_id)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from renderfarm.db import after
 from renderfarm.errors import FarmError
@@ -91,7 +92,7 @@ def _given_up(account_id: str) -> ColumnElement[bool]:
         (Job.account_id == account_id)
         & text(f"status = '{JobStatus.CANCELLED}' AND started_at IS NOT NULL")
         & (Job.completed_at > after(-_DAY))
-        & (Job.credits > 0)
+        & Job.credits.is_distinct_from(0)
     )
 
 
@@ -100,7 +101,7 @@ def _count(session: Session, which: ColumnElement[bool]) -> int:
 
 
 def _until_one_is_old(
-    session: Session, moment: ColumnElement[object], which: ColumnElement[bool], found: Allowance
+    session: Session, moment: InstrumentedAttribute[Any], which: ColumnElement[bool], found: Allowance
 ) -> int:
     """Seconds until so many of them are older than a day that one more may be."""
     if found.limit == 0:

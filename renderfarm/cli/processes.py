@@ -8,6 +8,7 @@ import threading
 
 import click
 
+from renderfarm import redact
 from renderfarm.cli.common import settings
 from renderfarm.settings import Settings, SettingsError
 
@@ -75,4 +76,5 @@ def _stop() -> threading.Event:
 def _for_a_process() -> Settings:
     ours = settings()
     logging.basicConfig(level=ours.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    redact.install()
     return ours
