@@ -27,7 +27,7 @@ class Fields(BaseModel):
         try:
             return cls.model_validate(given)
         except RecursionError as error:  # JSON nested without end
-            raise FarmError(next(iter(cls.codes.values()), _INVALID)) from error
+            raise FarmError(cls.codes.get("character_mapping", _INVALID)) from error
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             name = str(wrong["loc"][0])

@@ -78,10 +78,9 @@ class _Schemas:
         self.all: dict[str, Any] = schemas["$defs"]
         self.all["ErrorDetail"]["properties"]["error_code"]["enum"] = list(TABLE)
         # Parameters are documented one by one, where they belong.
-        self._queries = {
-            declared.query: self.all.pop(self._name(declared.query), None) or {}
-            for declared in {each.query: each for each in operations}.values()
-            if declared.query
+        queries = {declared.query for declared in operations if declared.query}
+        self._queries: dict[type[BaseModel], dict[str, Any]] = {
+            query: self.all.pop(self._name(query)) for query in queries
         }
 
     def answer(self, model: type[BaseModel]) -> dict[str, Any]:

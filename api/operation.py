@@ -1,7 +1,7 @@
 """What a view takes and what it answers, said once beside it: checked by it, and documented from it.
 
     @blueprint.get("/<job_id>")
-    @operation(path=JOB, query=PageQuery, key="read", answers=JobPage, codes=("CS-UORC01-112",))
+    @operation(path=JOB, query=PageQuery, key=True, answers=JobPage, codes=("CS-UORC01-112",))
     def page(job_id: str, account: Account, query: PageQuery) -> Response: ...
 
 The view is called with what was declared and has been checked: the ids of the path, ``account`` where a
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel
@@ -28,8 +28,6 @@ from renderfarm.errors import TABLE, FarmError
 
 _T = TypeVar("_T")
 
-#: What a key has to be good for.
-Scope = Literal["read", "render", "admin"]
 #: Where a view keeps what was declared of it.
 _NAME = "operation"
 
@@ -70,7 +68,7 @@ class Operation:
     also: Mapping[int, tuple[str, type[BaseModel] | str | None]]
     #: What it refuses with, by codes of the table.
     codes: tuple[str, ...]
-    key: Scope | None
+    key: bool
     path: PathId | None
     query: type[Fields] | None
     body: Body | None
@@ -102,7 +100,7 @@ def operation(
     status: int = 200,
     also: Mapping[int, tuple[str, type[BaseModel] | str | None]] | None = None,
     codes: tuple[str, ...] = (),
-    key: Scope | None = None,
+    key: bool = False,
     path: PathId | None = None,
     query: type[Fields] | None = None,
     body: Body | None = None,
