@@ -15,7 +15,7 @@ from api.pages import JobsQuery
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, line, listing, media, public, views
+from renderfarm import crash, idempotency, jobs, line, listing, media, moderation, public, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Account, Job, JobKind, JobStatus
@@ -35,7 +35,7 @@ _ORDER = Body(
 _REFUSALS = (
     "CS-ORCR-001",
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 14)),
-    *("CS-UORC01-001", "CS-UORC01-113"),
+    *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-117", "CS-UORC01-122"),
 )
 _IDEMPOTENCY: dict[str, object] = {
     "name": HEADER,
@@ -76,6 +76,19 @@ class _Order:
         asked = RenderForm.read(form.fields)
         return cls(asked, *_sources(asked, form, uploads))
 
+    def to_judge(self, account_id: str) -> moderation.Request:
+        """What moderation is told of it. The files have to be committed."""
+        files = {"ref_image": self.picture, "driving_video": self.video}
+        return moderation.Request(
+            account_id=account_id,
+            kind="render",
+            model=self.asked.model,
+            mode=jobs.FAST if self.asked.fast else "full_pipeline",
+            sha256={name: file.sha256 for name, file in files.items()},
+            keys={name: file.key for name, file in files.items()},
+            fields=self.asked.model_dump(mode="json", exclude_defaults=True),
+        )
+
     def fingerprint(self) -> str:
         """The same for the same order, however it is written down. The files have to be committed."""
         fields = self.asked.model_dump(mode="json", exclude_defaults=True)
@@ -98,6 +111,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             uploads.goes_on()
             media.judge_picture(here.settings, here.storage, order.picture.key)
             judged = media.judge_video(here.settings, here.storage, order.video.key)
+        moderation.moderate(here.settings, order.to_judge(account_id))
         price = media.price(judged.video)
         new = jobs.NewJob(
             spec=spec,
