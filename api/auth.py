@@ -10,6 +10,8 @@ from renderfarm.accounts import Principal, Scope
 from renderfarm.errors import FarmError
 
 _READING = ("GET", "HEAD")
+#: What ``require_sight`` may refuse with, besides CS-UORC01-110.
+SIGHT = ("CS-ORAU-001", "CS-ORAU-002", "CS-UORC01-119")
 
 
 def require_account(scope: Scope | None = None) -> Principal:

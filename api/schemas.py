@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,10 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     WithJsonSchema,
 )
 
+from api.fields import Fields
 from pipeline.spec import Background, Model, RenderSpec
 from renderfarm.errors import FarmError
 from renderfarm.models import EntryKind, JobStatus
@@ -26,18 +25,16 @@ from renderfarm.models import EntryKind, JobStatus
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 _COLOUR = re.compile(r"\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*")
-#: The code of a field that fails validation, where it is not CS-UORC01-002.
-_CODES = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}
 
 
 def _mapping(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
-class RenderForm(BaseModel):
+class RenderForm(Fields):
     """The fields of ``POST /api/render`` besides its files. Empty fields count as absent."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    codes = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}  # noqa: RUF012
 
     model: Model = Model.V4
     """Each model has its own pool of workers."""
@@ -64,21 +61,6 @@ class RenderForm(BaseModel):
     """Told what becomes of the job, in the form of the Standard Webhooks specification."""
     character_mapping: Annotated[dict[str, str], BeforeValidator(_mapping)] | None = None
     """JSON: which person of the scene becomes which character."""
-
-    @classmethod
-    def read(cls, fields: Mapping[str, str]) -> Self:
-        """The form of these fields; raises ``FarmError`` that names the first one that is wrong."""
-        given = {name: value.strip() for name, value in fields.items() if value.strip()}
-        try:
-            return cls.model_validate(given)
-        except (ValidationError, RecursionError) as error:
-            if isinstance(error, RecursionError):  # JSON nested without end
-                raise FarmError("CS-ORIV-012") from error
-            wrong = error.errors(include_url=False)[0]
-            name = str(wrong["loc"][0])
-            reason = f"{wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
-            message = f"`{name}` is {given.get(name, '')[:60]!r}: {reason}."
-            raise FarmError(_CODES.get(name, "CS-UORC01-002"), message) from error
 
     def spec(self) -> RenderSpec:
         """What is to be seen; CS-ORIV-011 for a colour that is none, unless it is not used."""

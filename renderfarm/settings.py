@@ -84,6 +84,19 @@ class Settings:
     fetch_silence_seconds: float = 10.0
     fetch_seconds: float = 300.0
 
+    #: How often one may ask, as ``600/minute``: each key, each address, and each key for something to be
+    #: made. Counted where there is a ``redis_url``.
+    rate_limit_key: str = "6000/minute"
+    rate_limit_address: str = "12000/minute"
+    rate_limit_render: str = "1200/minute"
+    #: Proxies in front of the API that say in ``X-Forwarded-For`` for whom they ask; 0: nobody is believed.
+    trusted_proxies: int = 0
+    #: ``package.module:callable`` that may refuse what is asked for (``renderfarm.moderation``), how long it
+    #: may take, and whether everything is allowed while it fails.
+    moderation: str = ""
+    moderation_seconds: float = 5.0
+    moderation_fails_open: bool = False
+
     #: Processes of the ingress on one machine.
     api_processes: int = 2
     #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.
