@@ -16,7 +16,7 @@ from api.pages import page_size
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Upload, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, line, listing, media, public, views
+from renderfarm import crash, fetch, idempotency, jobs, line, listing, media, public, views
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
 from renderfarm.models import Job, JobKind, JobStatus
@@ -69,6 +69,8 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
     with Uploads(here, account_id, hold) as uploads:
         order = _Order.read(uploads)
         spec = order.asked.spec()
+        if order.asked.webhook_url:
+            fetch.check_address(here.settings, order.asked.webhook_url)
         media.judge_picture_head(order.picture.head)
         media.judge_video_head(order.video.head)
         if order.asked.fast:
@@ -88,6 +90,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             credits=price * jobs.FAST_FACTOR if order.asked.fast else price,
             notes=judged.notes,
             source=judged.source,
+            webhook_url=order.asked.webhook_url,
         )
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
@@ -178,11 +181,6 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Upload, U
         raise FarmError("CS-ORIV-001")
     if video is None:
         raise FarmError("CS-ORIV-002")
-    if form.fields.get("webhook_url", "").strip():
-        # To ignore it would leave whoever relies on it waiting for good.
-        raise FarmError(
-            "CS-UORC01-002", "This farm sends no webhooks: leave out `webhook_url` and ask for the job."
-        )
     return picture, video
 
 

@@ -60,6 +60,8 @@ class RenderForm(BaseModel):
     """A ready character, in place of a picture."""
     scene_id: str | None = None
     """A ready scene, in place of a video."""
+    webhook_url: str | None = None
+    """Told what becomes of the job, in the form of the Standard Webhooks specification."""
     character_mapping: Annotated[dict[str, str], BeforeValidator(_mapping)] | None = None
     """JSON: which person of the scene becomes which character."""
 

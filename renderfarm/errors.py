@@ -50,6 +50,7 @@ _ROWS = (
     PublicError("CS-UORC01-113", 409, "The `Idempotency-Key` was used with another request.", "Use a new key, or send the same request."),
     PublicError("CS-UORC01-114", 503, "The model is not available now.", "Try again later, or use the other model."),
     PublicError("CS-UORC01-115", 404, "There is no such path, or it does not know this method.", "See `/docs` for what there is."),
+    PublicError("CS-UORC01-121", 404, "The webhook was not found.", "See `farm webhooks list` and `farm webhooks deliveries`."),
     PublicError("CS-UORC01-199", 500, "Something went wrong on our side.", "Try again; if it stays, send us the time and the job's id."),
 )  # fmt: skip
 

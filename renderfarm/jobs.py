@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, garbage, line, stages, units
+from renderfarm import credits, garbage, line, stages, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -116,6 +116,8 @@ class NewJob:
     notes: Mapping[str, Any] = field(default_factory=dict)
     #: What was found out of the video; empty: every reader looks for itself.
     source: str = ""
+    #: Who is told what becomes of it, besides the account's own endpoints.
+    webhook_url: str | None = None
 
 
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
@@ -142,6 +144,7 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
         facts={SOURCE: new.source} if new.source else {},
         credits=new.credits,
         queue_deadline=after(settings.queue_deadline_seconds),
+        webhook_url=new.webhook_url,
     )
     session.add(job)
     session.flush()
@@ -183,6 +186,7 @@ def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: 
     if started is not None and job.status == JobStatus.QUEUED:
         job.status = JobStatus.PROCESSING.value
         _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
+        webhooks.note(session, job)
     return started
 
 
@@ -397,6 +401,7 @@ def _end(
         credits.capture(session, job, _charge(job))
     else:
         credits.release(session, job)
+    webhooks.note(session, job)
     announce(session)
 
 

@@ -2,7 +2,7 @@
 
 Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
 ``leases.py`` alone grants and prolongs a lease, ``line.py`` alone says who is next, ``accounts.py``
-alone makes accounts and keys.
+alone makes accounts and keys, ``webhooks.py`` alone says who is told what.
 """
 
 from __future__ import annotations
@@ -186,6 +186,8 @@ class Job(Base):
     completed_at: Mapped[datetime | None]
     queue_deadline: Mapped[datetime]
     run_deadline: Mapped[datetime | None]
+    #: Where its sender wants to be told what becomes of it.
+    webhook_url: Mapped[str | None]
 
     @property
     def known_video(self) -> VideoInfo | None:
@@ -339,6 +341,82 @@ class IdempotencyKey(Base):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     #: Until then it is held, or remembered.
     until: Mapped[datetime] = mapped_column(index=True)
+
+
+class WebhookEndpoint(Base):
+    """An address that is told what becomes of each job of its account.
+
+    The one without an address stands for those that jobs bring along: its secrets sign what goes there.
+    Secrets are kept as they are, since every message is signed with them.
+    """
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (UniqueConstraint("account_id", "url"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    url: Mapped[str]
+    secret: Mapped[str]
+    #: The secret before, which signs beside the other one for a while.
+    previous_secret: Mapped[str | None]
+    previous_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Since when nothing is sent there: it answered that it is gone.
+    disabled_at: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One event of one job on its way to one address, until it is delivered or given up."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index(
+            "webhook_deliveries_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")
+        ),
+        Index("webhook_deliveries_by_account", "account_id", "created_at"),
+    )
+
+    #: The ``webhook-id``: the same at each attempt, so that a receiver knows what it has had.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    endpoint_id: Mapped[str] = mapped_column(
+        ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True
+    )
+    url: Mapped[str]
+    #: ``name:port`` of the address: no more than so many messages at once go to one.
+    host: Mapped[str]
+    type: Mapped[str]  # job.processing | job.complete | job.failed | job.cancelled
+    #: Of two events of a job, the later one has the greater.
+    sequence: Mapped[int]
+    #: The job as it was then (``public.state_of``).
+    state: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    #: The fence: raised by each claim; who records an attempt says ``WHERE attempt = mine``.
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    #: Attempts that did not succeed since it was sent, or sent again by hand.
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    #: When it is due, or, while a courier has it in hand, when that courier's lease ends; none at its end.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+
+
+class WebhookAttempt(Base):
+    """How one attempt at a delivery ended; of the answer nothing is kept but its status."""
+
+    __tablename__ = "webhook_attempts"
+
+    delivery_id: Mapped[str] = mapped_column(
+        ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    status: Mapped[int | None]
+    milliseconds: Mapped[int]
+    error: Mapped[str | None]
 
 
 class Worker(Base):

@@ -116,6 +116,18 @@ class Settings:
     #: How long a request that says nothing of itself keeps its ``Idempotency-Key``: its process died.
     idempotency_lease_seconds: float = 120.0
 
+    #: Webhooks that a courier sends at once, and for how long a receiver may keep one waiting, in seconds.
+    webhooks_at_once: int = 16
+    webhook_timeout_seconds: float = 15.0
+    #: How long a courier has a webhook in hand before another one takes it over; longer than the timeout.
+    webhook_lease_seconds: float = 60.0
+    #: What the waits between attempts are multiplied by; at 1 they are a day in all.
+    webhook_patience: float = 1.0
+    #: How long a secret that was changed for another still signs beside it.
+    webhook_rotation_seconds: float = 24 * 3600.0
+    #: How long the log of deliveries is kept.
+    webhook_log_seconds: float = 30 * 24 * 3600.0
+
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.

@@ -5,6 +5,7 @@ deadlines that passed      the job fails, and its credits go back
 workers that went silent   their rows are dropped
 versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
+webhooks sent long ago     they are dropped from the log
 garbage whose time came    the stored files are deleted
 """
 
@@ -15,7 +16,7 @@ import logging
 from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, webhooks
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.replan import replan
@@ -76,12 +77,12 @@ class Sweeper:
         return len(names)
 
     def tidy(self) -> int:
-        """One pass over what is seldom amiss: lines without a row, jobs without a worker."""
+        """One pass over what is seldom amiss: lines without a row, jobs without a worker, an old log."""
         with self._database.begin() as session:
             mended = line.mend(session)
         if mended:
             log.warning("%d accounts had units waiting and no place in the line", mended)
-        return mended + self.replan_stranded()
+        return mended + self.replan_stranded() + self.forget_webhooks()
 
     def replan_stranded(self) -> int:
         """Plan those jobs anew of which a unit waits for versions that no live worker of its pool has.
@@ -148,6 +149,11 @@ class Sweeper:
         """Drop idempotency keys whose time is over; how many went."""
         with self._database.begin() as session:
             return idempotency.forget(session, _BATCH)
+
+    def forget_webhooks(self) -> int:
+        """Drop what ended long ago from the log of webhooks; how many went."""
+        with self._database.begin() as session:
+            return webhooks.forget(session, self._settings, _BATCH)
 
     def _delete(self, key: str) -> None:
         if key.endswith("/"):

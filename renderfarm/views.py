@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from renderfarm.db import Database
 from renderfarm.progress import STAGES, JobProgress, progress_of
 
@@ -48,6 +50,13 @@ def view_all(database: Database, job_ids: Sequence[str]) -> list[JobView]:
     """The jobs that there are, in the order of their ids here."""
     found = {row["id"]: _seen(row) for row in database.read(_VIEW, [list(job_ids)])}
     return [found[job_id] for job_id in job_ids if job_id in found]
+
+
+def view_within(session: Session, job_id: str) -> JobView:
+    """The job as this transaction has written it; there has to be one."""
+    session.flush()
+    row = session.connection().exec_driver_sql(_VIEW, ([job_id],)).mappings().one()
+    return _seen(dict(row))
 
 
 def _seen(row: dict[str, Any]) -> JobView:

@@ -11,11 +11,12 @@ from renderfarm.cli.bench import bench
 from renderfarm.cli.credits import credits
 from renderfarm.cli.jobs import job, jobs
 from renderfarm.cli.keys import keys
-from renderfarm.cli.processes import dispatcher, exporter, migrate
+from renderfarm.cli.processes import courier, dispatcher, exporter, migrate
 from renderfarm.cli.render import demo, render
 from renderfarm.cli.sheet import sheet
 from renderfarm.cli.stack import down, status, up
 from renderfarm.cli.test import test
+from renderfarm.cli.webhooks import webhooks
 from renderfarm.client import ClientError
 from renderfarm.errors import FarmError
 from renderfarm.local.errors import StackError
@@ -60,7 +61,7 @@ def main() -> None:
 
 for _command in (
     *(up, down, status, demo, render, jobs, job, sheet),
-    *(accounts, keys, credits),
-    *(test, bench, migrate, dispatcher, exporter),
+    *(accounts, keys, credits, webhooks),
+    *(test, bench, migrate, dispatcher, courier, exporter),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""``farm migrate``, ``farm dispatcher``, ``farm exporter``: the farm's own processes, one at a time."""
+"""``farm migrate``, ``dispatcher``, ``courier``, ``exporter``: the farm's own processes, one at a time."""
 
 from __future__ import annotations
 
@@ -31,12 +31,27 @@ def dispatcher() -> None:
     ours = _for_a_process()
     if not ours.redis_url:
         raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     database = Database(ours.database_url)
     try:
-        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(stop)
+        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(_stop())
+    finally:
+        database.close()
+
+
+@click.command()
+def courier() -> None:
+    """Send the webhooks that are due, until SIGTERM."""
+    from renderfarm.courier import Courier
+    from renderfarm.db import Database
+    from renderfarm.fetch import Guarded
+    from renderfarm.metrics import show
+    from renderfarm.storage import open_storage
+
+    ours = _for_a_process()
+    database = Database(ours.database_url)
+    try:
+        with show(ours):
+            Courier(ours, database, open_storage(ours), Guarded(ours)).run(_stop())
     finally:
         database.close()
 
@@ -47,6 +62,14 @@ def exporter() -> None:
     from renderfarm.metrics import run_exporter
 
     run_exporter(_for_a_process())
+
+
+def _stop() -> threading.Event:
+    """Set by whoever tells the process to go."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _for_a_process() -> Settings:

@@ -93,6 +93,7 @@ class Farm:
         video: VideoInfo = VIDEO,
         mode: str = "full_pipeline",
         stages: Sequence[Stage] = RENDER,
+        webhook_url: str | None = None,
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
@@ -102,6 +103,7 @@ class Farm:
             mode=mode,
             credits=price,
             stages=stages,
+            webhook_url=webhook_url,
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
