@@ -22,7 +22,13 @@ class Received:
 
     id: str
     headers: Mapping[str, str]
-    whole: dict[str, Any]
+    body: bytes
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """Its type, its time and its data."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
 
     @property
     def type(self) -> str:
@@ -92,4 +98,4 @@ class Receiver:
             verify(self.secrets, lowered, body)
         except BadSignature:
             return 401
-        return self._receive(Received(lowered[ID], lowered, json.loads(body))) or 204
+        return self._receive(Received(lowered[ID], lowered, body)) or 204

@@ -17,7 +17,7 @@ from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools,
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.jobs import Outcome
-from renderfarm.models import Account, Artifact, Attempt, Job, Unit
+from renderfarm.models import Account, Artifact, Attempt, Job, Unit, WebhookDelivery
 from renderfarm.progress import JobProgress
 from renderfarm.settings import Settings
 from renderfarm.stages import pins_of
@@ -236,7 +236,9 @@ class Farm:
         for stage in RENDER:
             self.do(job_id, stage)
 
-    def turn_back(self, row: type[Unit] | type[Job], row_id: str, column: str, seconds: float) -> None:
+    def turn_back(
+        self, row: type[Unit] | type[Job] | type[WebhookDelivery], row_id: str, column: str, seconds: float
+    ) -> None:
         """Make a time of the row ``seconds`` older than now."""
         past = func.now() - text(f"interval '{seconds} seconds'")
         with self.database.begin() as session:
