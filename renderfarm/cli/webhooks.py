@@ -143,7 +143,8 @@ def resend(delivery_id: str | None, job_id: str | None, as_json: bool) -> None:
 def listen(port: int, secret: str, as_json: bool) -> None:
     """Receive webhooks on PORT of this machine, verify and print them, until Ctrl-C.
 
-    A farm takes an address on loopback only with FARM_DEVELOPMENT=1.
+    A farm sends to this machine only with FARM_DEVELOPMENT=1, FARM_FETCH_PRIVATE=1, and PORT among
+    FARM_FETCH_PORTS.
     """
     from renderfarm.receiver import Received, Receiver
 
