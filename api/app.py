@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import credits, docs, errors, files, health, metrics, render, sending
+from api import credits, docs, errors, files, health, limits, metrics, render
 from api.context import Farm
+from renderfarm import moderation
 from renderfarm.db import Database
 from renderfarm.settings import Settings
 from renderfarm.storage import open_storage
@@ -28,5 +31,14 @@ def build(settings: Settings) -> Flask:
     errors.install(app)
     metrics.install(app, settings)
     for room in (render, sending, credits, files, health, docs):
+    limits.install(app, settings)
+    if settings.trusted_proxies:
+        # Only the address: where the API is reached is a setting.
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
+        )
+    if settings.moderation:
+        moderation.load(settings.moderation)  # told here, not to the first who asks
+    for room in (render, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
     return app

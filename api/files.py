@@ -7,6 +7,8 @@ import mimetypes
 from flask import Blueprint, Response, send_file
 
 from api.context import farm
+from api.operation import operation
+from api.schemas import ErrorAnswer
 from renderfarm.errors import FarmError
 from renderfarm.storage import FileStore, NotStored
 
@@ -18,6 +20,16 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 
 @blueprint.get("/<path:key>")
+@operation(
+    answers="application/octet-stream",
+    also={
+        206: ("A range of it", "application/octet-stream"),
+        304: ("The file that is known already", None),
+        416: ("There is no such range", ErrorAnswer),
+    },
+    codes=("CS-UORC01-115",),
+    limited=False,
+)
 def show(key: str) -> Response:
     """A finished file, whole or a range of it. Its name is its digest: it never changes."""
     storage = farm().storage

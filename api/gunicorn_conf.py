@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 from gunicorn import util
 
+from renderfarm import redact
 from renderfarm.settings import Settings
 
 _settings = Settings.from_env()
@@ -107,7 +108,8 @@ def pre_request(worker: Any, request: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """A peer that was not waited for is no error of ours: keep it out of the log."""
+    """Keep secrets out of the log, and a peer that was not waited for: it is no error of ours."""
+    redact.install()
     worker.log.error_log.addFilter(
         lambda record: not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
     )

@@ -8,18 +8,21 @@ from flask import Blueprint, Response
 from sqlalchemy import text
 
 from api.context import answer, farm
+from api.operation import operation
 from api.schemas import Health
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@operation(answers=Health, limited=False)
 def alive() -> Response:
     """The process answers; a restart would not help it with what it depends on."""
     return answer(Health(status="ok"))
 
 
 @blueprint.get("/readyz")
+@operation(answers=Health, also={503: ("What it needs does not answer", Health)}, limited=False)
 def ready() -> Response:
     """The database and the store answer; 503 where one does not, so that no traffic comes here."""
     checks = {"database": _try(_database), "storage": _try(farm().storage.check)}

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from flask import request
+from typing import Annotated
 
-from renderfarm.errors import FarmError
+from pydantic import Field
 
-_DEFAULT = 20
-_MOST = 100
+from api.fields import Fields, Whole
+from renderfarm.models import JobStatus
 
 
-def page_size() -> int:
-    """The ``limit`` that was asked for, 1 to 100; CS-UORC01-002 where it is no such number."""
-    raw = request.args.get("limit") or str(_DEFAULT)
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= _MOST):
-        raise FarmError("CS-UORC01-002", f"`limit` is not a number from 1 to {_MOST}.")
-    return int(raw)
+class PageQuery(Fields):
+    """Which page. Lists with filters, or with cursors of a certain form, add them in a subclass."""
+
+    limit: Annotated[Whole, Field(ge=1, le=100)] = 20
+    """How many a page has."""
+    cursor: str | None = None
+    """The `next_cursor` of the page before."""
+
+
+class JobsQuery(PageQuery):
+    """Which jobs."""
+
+    cursor: Annotated[str, Field(pattern="^job_[a-z0-9]{24}$")] | None = None
+    """The `next_cursor` of the page before."""
+    status: JobStatus | None = None
+    """Only these."""
+
+
+class EntriesQuery(PageQuery):
+    """Which movements of credits."""
+
+    cursor: Annotated[str, Field(pattern="^[0-9]{1,18}$")] | None = None
+    """The `next_cursor` of the page before."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Self
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from api.auth import require_account
+from api.auth import SIGHT, require_sight
 from api.context import Farm, answer, farm
 from api.forms import Form, read_form
-from api.idempotent import idempotent
-from api.pages import page_size
+from api.idempotent import HEADER, idempotent
+from api.operation import JOB, Body, operation
+from api.pages import JobsQuery
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Source, Uploads
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, idempotency, jobs, line, media, public, views
+from renderfarm import crash, fetch, idempotency, jobs, line, listing, media, moderation, public, views
+from renderfarm.accounts import Principal
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
-from renderfarm.models import Job, JobStatus
+from renderfarm.models import Job, JobKind, JobStatus
 from renderfarm.stages import QUEUES
 from renderfarm.views import JobView
 
@@ -28,12 +29,34 @@ blueprint = Blueprint("render", __name__, url_prefix="/api/render")
 #: Fields that name a file, which a fingerprint holds by the name of its role.
 _FILES = {"ref_image_upload_id", "driving_video_upload_id"}
 _JOB_ID = re.compile(r"job_[a-z0-9]{24}")
+_ORDER = Body(
+    RenderForm,
+    {
+        "ref_image": "The character's picture: PNG, JPG or WebP.",
+        "driving_video": "The driving video: MP4, MOV, WebM or AVI.",
+    },
+)
+#: What an order can be refused with, besides its key.
+_REFUSALS = (
+    "CS-ORCR-001",
+    *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 14)),
+    *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-117", "CS-UORC01-122"),
+)
+_IDEMPOTENCY: dict[str, object] = {
+    "name": HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "A word of your choice for this order. Sent again within 24 hours with the same fields "
+    "and files, it is answered with the same job, marked `Idempotency-Replayed: true`, and charged once; "
+    "with others, or while the first is still coming in, with CS-UORC01-113. A request that was refused "
+    "leaves its key free.",
+}
 
 
 @blueprint.post("")
-def submit() -> Response:
+@operation(key=True, body=_ORDER, headers=(_IDEMPOTENCY,), answers=Accepted, status=202, codes=_REFUSALS)
+def submit(account: Principal) -> Response:
     """Take a render: the key first, then the body, then what it holds, then the credits."""
-    account = require_account()
     here = farm()
     with idempotent(here, account.id) as key:
         if isinstance(key, Settled):
@@ -58,6 +81,19 @@ class _Order:
         asked = RenderForm.read(form.fields)
         return cls(asked, *_sources(asked, form, uploads))
 
+    def to_judge(self, account_id: str) -> moderation.Request:
+        """What moderation is told of it. The files have to be committed."""
+        files = {"ref_image": self.picture, "driving_video": self.video}
+        return moderation.Request(
+            account_id=account_id,
+            kind="render",
+            model=self.asked.model,
+            mode=jobs.FAST if self.asked.fast else "full_pipeline",
+            sha256={name: file.sha256 for name, file in files.items()},
+            keys={name: file.key for name, file in files.items()},
+            fields=self.asked.model_dump(mode="json", exclude_defaults=True),
+        )
+
     def fingerprint(self) -> str:
         """The same for the same order, however it is written down. The files have to be committed."""
         fields = self.asked.model_dump(mode="json", exclude_defaults=True, exclude=_FILES)
@@ -71,6 +107,8 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
     with Uploads(here, account_id, hold) as uploads:
         order = _Order.read(uploads)
         spec = order.asked.spec()
+        if order.asked.webhook_url:
+            fetch.check_address(here.settings, order.asked.webhook_url)
         media.judge_picture_head(order.picture.head)
         media.judge_video_head(order.video.head)
         if order.asked.fast:
@@ -80,6 +118,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             uploads.goes_on()
             media.judge_picture(here.settings, here.storage, order.picture.key)
             judged = media.judge_video(here.settings, here.storage, order.video.key)
+        moderation.moderate(here.settings, order.to_judge(account_id))
         price = media.price(judged.video)
         new = jobs.NewJob(
             spec=spec,
@@ -90,6 +129,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
             credits=price * jobs.FAST_FACTOR if order.asked.fast else price,
             notes=judged.notes,
             source=judged.source,
+            webhook_url=order.asked.webhook_url,
         )
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
@@ -125,35 +165,32 @@ def _accepted(job: Job) -> Response:
 
 
 @blueprint.get("/<job_id>")
+@operation(path=JOB, answers=JobAnswer, codes=SIGHT)
 def show(job_id: str) -> Response:
     """A job, to whoever knows its id."""
     here = farm()
+    require_sight(job_id)
     return answer(_described(here, _seen(here, job_id)))
 
 
 @blueprint.get("")
-def page() -> Response:
+@operation(key=True, query=JobsQuery, answers=JobPage)
+def page(account: Principal, query: JobsQuery) -> Response:
     """The account's jobs, newest first."""
-    account = require_account()
-    limit, cursor = page_size(), request.args.get("cursor") or None
-    status = request.args.get("status") or None
-    if cursor and not _JOB_ID.fullmatch(cursor):
-        raise FarmError("CS-UORC01-002", "`cursor` is not one that a page has given.")
-    if status and status not in set(JobStatus):
-        raise FarmError("CS-UORC01-002", f"`status` is none of {', '.join(JobStatus)}.")
     with farm().database.begin() as session:
-        ids = [job.id for job in jobs.list_jobs(session, account.id, status, cursor, limit + 1)]
-    following = ids[limit - 1] if len(ids) > limit else None
-    seen = views.view_all(farm().database, ids[:limit])
+        found = listing.list_jobs(
+            session, account.id, query.status, query.cursor, query.limit + 1, JobKind.RENDER
+        )
+        ids = [job.id for job in found]
+    following = ids[query.limit - 1] if len(ids) > query.limit else None
+    seen = views.view_all(farm().database, ids[: query.limit])
     return answer(JobPage(jobs=[_described(farm(), job) for job in seen], next_cursor=following))
 
 
 @blueprint.delete("/<job_id>")
-def cancel(job_id: str) -> Response:
+@operation(key=True, path=JOB, answers=JobAnswer, codes=("CS-UORC01-112", "CS-UORC01-118"))
+def cancel(job_id: str, account: Principal) -> Response:
     """End a job and give its credits back."""
-    account = require_account()
-    if not _JOB_ID.fullmatch(job_id):
-        raise FarmError("CS-UORC01-110")
     with farm().database.begin() as session:
         jobs.cancel(session, account.id, job_id, farm().settings)
     return answer(_described(farm(), _seen(farm(), job_id)))
@@ -192,11 +229,6 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Source, S
         raise FarmError("CS-ORIV-001")
     if video is None:
         raise FarmError("CS-ORIV-002")
-    if form.fields.get("webhook_url", "").strip():
-        # To ignore it would leave whoever relies on it waiting for good.
-        raise FarmError(
-            "CS-UORC01-002", "This farm sends no webhooks: leave out `webhook_url` and ask for the job."
-        )
     return picture, video
 
 
@@ -209,7 +241,7 @@ def _refuse_without_room(here: Farm, model: Model) -> None:
 
 def _seen(here: Farm, job_id: str) -> JobView:
     """The job of that id; CS-UORC01-110 where there is none."""
-    job = views.view(here.database, job_id) if _JOB_ID.fullmatch(job_id) else None
+    job = views.view(here.database, job_id)
     if job is None:
         raise FarmError("CS-UORC01-110")
     return job

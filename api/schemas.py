@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,10 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     WithJsonSchema,
 )
 
+from api.fields import Fields
 from pipeline.spec import Background, Model, RenderSpec
 from renderfarm.errors import FarmError
 from renderfarm.models import EntryKind, JobStatus, UploadState
@@ -27,8 +26,6 @@ from renderfarm.uploads import ID as UPLOAD_ID
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 _COLOUR = re.compile(r"\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*")
-#: The code of a field that fails validation, where it is not CS-UORC01-002.
-_CODES = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}
 
 
 def _mapping(value: object) -> object:
@@ -46,9 +43,10 @@ def with_upload_ids(fields: dict[str, str]) -> dict[str, str]:
 
 
 class RenderForm(BaseModel):
+class RenderForm(Fields):
     """The fields of ``POST /api/render`` besides its files. Empty fields count as absent."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    codes = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}  # noqa: RUF012
 
     model: Model = Model.V4
     """Each model has its own pool of workers."""
@@ -75,6 +73,8 @@ class RenderForm(BaseModel):
     """A ready character, in place of a picture."""
     scene_id: str | None = None
     """A ready scene, in place of a video."""
+    webhook_url: str | None = None
+    """Told what becomes of the job, in the form of the Standard Webhooks specification."""
     character_mapping: Annotated[dict[str, str], BeforeValidator(_mapping)] | None = None
     """JSON: which person of the scene becomes which character."""
 
@@ -199,6 +199,22 @@ class Entry(_Answer):
     created_at: Moment
 
 
+class Allowance(_Answer):
+    """Free work of one kind, in the last 24 hours."""
+
+    used: int
+    limit: int
+
+
+class FreeWork(_Answer):
+    """What the account has for nothing; beyond the limits it is answered with CS-UORC01-118."""
+
+    preprocess: Allowance
+    """Characters and scenes."""
+    cancels: Allowance
+    """Renders cancelled after they had begun."""
+
+
 class Credits(_Answer):
     """What the account has, and how that came about."""
 
@@ -206,6 +222,7 @@ class Credits(_Answer):
     """Credits that can be spent."""
     held: int
     """Credits set aside for jobs that have not ended."""
+    free: FreeWork
     entries: list[Entry]
     next_cursor: str | None
 

@@ -37,10 +37,12 @@ def _reference(request: Request, report: Report, _: Fixed) -> Done:
     """``character``: the picture, small and square."""
     from PIL import Image
 
+    from pipeline.opening import opened
+
     files: dict[str, str] = {}
     for done, number in enumerate(request.spec.characters, 1):
         name = numbered("character", number)
-        with Image.open(request.inputs[numbered("picture", number)]) as picture:
+        with opened(request.inputs[numbered("picture", number)]) as picture:
             small = picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX)
         files[name] = _save(request.out / f"{name}.npz", pixels=np.asarray(small))
         report(Progress(done, len(request.spec.characters)))

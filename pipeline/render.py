@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.ffmpeg import probe
 from pipeline.protocol import Done, Item, Progress, Report, Request
-from pipeline.spec import Background, Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.spec import RENDER, Background, Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
 from pipeline.stages import run
 from pipeline.units import inputs_of, numbered, spans_of
 
@@ -77,7 +77,7 @@ def stages_of(
     files |= dict(known or {})
     facts = dict(facts or {})
     looking = (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE)
-    for stage in stages or (tuple(Stage) if pictures else looking):
+    for stage in stages or (RENDER if pictures else looking):
         out = folder / stage.value
         out.mkdir()
         made: dict[str, Path] = {}

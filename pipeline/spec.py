@@ -37,7 +37,7 @@ class Background(StrEnum):
 
 
 class Stage(StrEnum):
-    """The stages of a render, in the order in which a job passes them."""
+    """The stages that jobs consist of, in the order in which they are passed."""
 
     REFERENCE = "reference"  # picture -> character
     ANALYSE = "analyse"  # video -> pieces: joints and mattes, piece by piece
@@ -48,7 +48,19 @@ class Stage(StrEnum):
     STITCH = "stitch"  # segments -> the finished video, with sound
 
 
-#: What each stage waits for. The unit that finishes the last of them makes the next.
+#: The stages of a render from a picture and a video, in order.
+RENDER = (
+    Stage.REFERENCE,
+    Stage.ANALYSE,
+    Stage.JOIN,
+    Stage.SAMPLE,
+    Stage.PLATE,
+    Stage.SEGMENT,
+    Stage.STITCH,
+)
+
+#: What each stage waits for, of what its job consists of. The unit that finishes the last of them makes
+#: the next.
 NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.REFERENCE: (),
     Stage.ANALYSE: (),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import EngineError, PipelineError
 from pipeline.ffmpeg import join, lay_sound, probe, still
+from pipeline.ffmpeg.provenance import declare
 from pipeline.protocol import Done, Progress, Report, Request
 
 THUMBNAIL_SIDE = 512
@@ -16,7 +17,8 @@ THUMBNAIL_SIDE = 512
 def stitch(request: Request, report: Report) -> Done:
     """Make ``output.mp4``, ``thumbnail.jpg`` and, where there are mask segments, ``mask.mp4``.
 
-    Inputs: ``video``, ``segment-0000`` and on, ``mask-0000`` and on. No frame is encoded again and
+    Inputs: ``video``, ``segment-0000`` and on, ``mask-0000`` and on. The MP4s say that they were
+    generated. No frame is encoded again and
     none is lost: raises ``EngineError`` where the segments do not make up the video's frames.
     """
     video = request.video
@@ -35,6 +37,7 @@ def stitch(request: Request, report: Report) -> Done:
             looked.result()  # what it found out is kept for the sound
             lay_sound(joined, request.inputs["video"], output, Fraction(video.frames) / video.rate)
             joined.unlink()
+        declare(output)
         pictured = beside.submit(
             still, output, thumbnail, float(video.frames // 2 / video.rate), THUMBNAIL_SIDE
         )
@@ -47,6 +50,7 @@ def stitch(request: Request, report: Report) -> Done:
     if masks:
         mask = request.out / "mask.mp4"
         join(masks, mask, video.rate)
+        declare(mask)
         _expect(mask, video.frames, video.rate)
         report(Progress(3, steps))
         files["mask"] = str(mask)

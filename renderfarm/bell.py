@@ -1,4 +1,4 @@
-"""The bell between those who make work and the dispatcher: PostgreSQL's NOTIFY, with a clock beside it."""
+"""The bell between those who make work and those who wait for it: NOTIFY, with a clock beside it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
 
-#: The channel on which the dispatcher listens.
-CHANNEL = "farm_work"
+#: The channels on which the dispatcher and the courier listen.
+WORK, WEBHOOKS = "farm_work", "farm_webhooks"
 #: Seconds between looks at whether to stop, while nothing is heard.
 _HEARING = 0.25
 
 
-def announce(session: Session) -> None:
-    """Wake the dispatcher when this transaction commits; PostgreSQL sends one notice per transaction."""
-    session.execute(select(func.pg_notify(CHANNEL, "")))
+def announce(session: Session, channel: str = WORK) -> None:
+    """Wake who listens there when this transaction commits; PostgreSQL sends one notice per transaction."""
+    session.execute(select(func.pg_notify(channel, "")))
 
 
 class Bell:
     """Rings when a transaction announced work, heard on a connection of its own; else the clock does."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, channel: str = WORK) -> None:
         self._url = url
+        self._channel = channel
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
@@ -35,7 +36,7 @@ class Bell:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-                self._connection.execute(f"LISTEN {CHANNEL}")
+                self._connection.execute(f"LISTEN {self._channel}")
                 return  # what was announced before is heard by nobody: look for it
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0 and not stop.is_set():

@@ -39,7 +39,8 @@ class Claim:
     attempt: int
     spec: RenderSpec
     plan: Plan
-    video: VideoInfo
+    #: None until it is known: the first stage of a job may be to fetch it.
+    video: VideoInfo | None
     #: Storage keys of the uploads: ``picture``, ``video``.
     inputs: Mapping[str, str]
     #: Everything the job's units have finished so far: inputs of this one, and its resume list.

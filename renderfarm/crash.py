@@ -35,6 +35,7 @@ class Point(StrEnum):
     PUBLISHED = "published"  # dispatcher: a message is published
     TAKEN_BACK = "taken_back"  # dispatcher: a lease that ran out is taken back
     DELETED = "deleted"  # dispatcher: a stored file is deleted, and its row is not
+    DELIVERED = "delivered"  # courier: a receiver has taken a webhook, and no row says so
     CLAIMED = "claimed"  # worker: a unit is claimed, and nothing done
     DRAWN = "drawn"  # worker: in the middle of a piece or segment, at each progress
     ITEM_STORED = "item_stored"  # worker: a piece or segment is stored, and its row not written

@@ -15,21 +15,30 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from renderfarm import audit
 from renderfarm.errors import FarmError
 from renderfarm.models import Account, EntryKind, Job, LedgerEntry, Settlement
 
 
-def grant(session: Session, account_id: str, amount: int, note: str = "") -> None:
+def grant(session: Session, account_id: str, amount: int, note: str = "", *, actor: str = audit.FARM) -> None:
     """Give the account credits. Raises ``ValueError`` for an amount or an account that is none."""
     if amount <= 0:
         raise ValueError("a grant is a positive number of credits")
     if not _move(session, account_id, EntryKind.GRANT, available=amount, note=note):
         raise ValueError(f"there is no account {account_id}")
+    audit.write(
+        session, actor, "credits.grant", account_id=account_id, subject=account_id, amount=amount, note=note
+    )
 
 
 def hold(session: Session, account_id: str, job_id: str, amount: int) -> None:
-    """Set ``amount`` credits aside for the job; CS-ORCR-001 when the account has fewer."""
-    if not _move(session, account_id, EntryKind.HOLD, available=-amount, held=amount, job_id=job_id):
+    """Set ``amount`` credits aside for the job; CS-ORCR-001 when the account has fewer.
+
+    A free job holds none, and leaves the account as it is.
+    """
+    if amount and not _move(
+        session, account_id, EntryKind.HOLD, available=-amount, held=amount, job_id=job_id
+    ):
         raise FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
 
 
@@ -38,20 +47,21 @@ def capture(session: Session, job: Job, amount: int) -> bool:
 
     False, and nothing moved, when its hold has ended before.
     """
-    rest = job.credits - amount
+    rest = (job.credits or 0) - amount
     if not _settle(session, job, captured=amount, returned=rest):
         return False
     if rest:
         _move(session, job.account_id, EntryKind.RELEASE, available=rest, held=-rest, job_id=job.id)
-    return _move(session, job.account_id, EntryKind.CAPTURE, held=-amount, job_id=job.id)
+    return not amount or _move(session, job.account_id, EntryKind.CAPTURE, held=-amount, job_id=job.id)
 
 
 def release(session: Session, job: Job) -> bool:
     """Give back what the job holds; False, and nothing moved, when its hold has ended before."""
-    if not _settle(session, job, captured=0, returned=job.credits):
+    held = job.credits or 0
+    if not _settle(session, job, captured=0, returned=held):
         return False
-    return _move(
-        session, job.account_id, EntryKind.RELEASE, available=job.credits, held=-job.credits, job_id=job.id
+    return not held or _move(
+        session, job.account_id, EntryKind.RELEASE, available=held, held=-held, job_id=job.id
     )
 
 

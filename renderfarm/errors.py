@@ -19,7 +19,7 @@ class PublicError:
 
 _ROWS = (
     PublicError("CS-ORAU-001", 401, "No API key was given.", "Add the header `Authorization: Bearer sk-...`."),
-    PublicError("CS-ORAU-002", 401, "The API key is unknown or was revoked.", "Check the key, or make a new one."),
+    PublicError("CS-ORAU-002", 401, "The API key is unknown, was revoked, or has expired.", "Check the key, or make a new one."),
     PublicError("CS-ORCR-001", 402, "The account has not enough credits.", "Top up the account, or send a shorter video."),
     PublicError("CS-ORIV-001", 400, "There is no reference image.", "Upload a picture as `ref_image`."),
     PublicError("CS-ORIV-002", 400, "There is no driving video.", "Upload a video as `driving_video`, or give a `scene_id`."),
@@ -51,7 +51,12 @@ _ROWS = (
     PublicError("CS-UORC01-114", 503, "The model is not available now.", "Try again later, or use the other model."),
     PublicError("CS-UORC01-115", 404, "There is no such path, or it does not know this method.", "See `/docs` for what there is."),
     PublicError("CS-UORC01-116", 404, "The upload was not found.", "Check the `upload_id`, or send the file again."),
-    PublicError("CS-UORC01-122", 409, "The upload is not complete.", "Send the parts that are missing, and complete it."),
+    PublicError("CS-UORC01-123", 409, "The upload is not complete.", "Send the parts that are missing, and complete it."),
+    PublicError("CS-UORC01-121", 404, "The webhook was not found.", "See `farm webhooks list` and `farm webhooks deliveries`."),
+    PublicError("CS-UORC01-118", 429, "The account has had what it may have for nothing today.", "Wait as long as `Retry-After` says; `GET /api/credits` shows what is left."),
+    PublicError("CS-UORC01-119", 403, "The key may not do that.", "Use a key with the scope that the message names."),
+    PublicError("CS-UORC01-117", 403, "The request was refused by moderation.", "Use another picture or video; nothing was charged."),
+    PublicError("CS-UORC01-122", 503, "The request could not be judged by moderation.", "Try again later; nothing was charged."),
     PublicError("CS-UORC01-199", 500, "Something went wrong on our side.", "Try again; if it stays, send us the time and the job's id."),
 )  # fmt: skip
 

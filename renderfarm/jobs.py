@@ -4,10 +4,11 @@
     unit   waiting --> admitted --> running --> done | failed | cancelled
               ^------------------------'  a retry, a lost worker, a hand-over
 
-Each function is part of one transaction of its caller. Each locks the job's row first, then the
-unit's, and touches the account last, so that no two of them can wait for each other. A worker's
-writes are fenced: they name the attempt, and change nothing once the unit has gone on without it.
-Whatever makes work or room ends with ``announce``, and PostgreSQL sends one NOTIFY per transaction.
+How a job begins anew by another plan is in ``replan.py``. Each function is part of one transaction of
+its caller. Each locks the job's row first, then the unit's, and touches the account last, so that no two
+of them can wait for each other. A worker's writes are fenced: they name the attempt, and change nothing
+once the unit has gone on without it. Whatever makes work or room ends with ``announce``, and PostgreSQL
+sends one NOTIFY per transaction.
 """
 
 from __future__ import annotations
@@ -23,41 +24,38 @@ from sqlalchemy import (
     CompoundSelect,
     Text,
     bindparam,
-    delete,
     func,
     or_,
     select,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
-from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo
-from pipeline.units import BY_SPANS, spans_of
-from renderfarm import credits, garbage, line, stages
+from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
+from renderfarm import credits, free, garbage, line, stages, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
 from renderfarm.errors import TABLE, FarmError
-from renderfarm.models import FINAL, Artifact, Attempt, Job, JobStatus, Unit, UnitStatus
+from renderfarm.models import FINAL, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
+from renderfarm.units import FAST
 
 __all__ = [
+    "FAST",
     "NewJob",
     "Outcome",
     "admit",
     "cancel",
+    "drop_units",
     "fail",
     "fenced",
     "finish",
-    "get",
     "late",
-    "list_jobs",
     "lock",
-    "replan",
     "requeue",
     "retry",
     "start",
@@ -67,8 +65,6 @@ __all__ = [
 
 #: The fact that comes with the video, and is true of it under any plan.
 SOURCE = "source"
-#: The mode of a job whose pieces and segments are units of their own.
-FAST = "fast"
 #: What fast mode costs, in prices of the normal one.
 FAST_FACTOR = 2
 #: A unit that has lost this many workers without finishing anything is the reason for it.
@@ -109,13 +105,19 @@ class NewJob:
 
     spec: RenderSpec
     plan: Plan
-    video: VideoInfo
+    #: None, as ``credits``: not known yet.
+    video: VideoInfo | None
     inputs: Mapping[str, str]
     mode: str
-    credits: int
+    credits: int | None
+    #: What the job consists of, in order.
+    stages: Sequence[Stage] = RENDER
+    kind: JobKind = JobKind.RENDER
     notes: Mapping[str, Any] = field(default_factory=dict)
     #: What was found out of the video; empty: every reader looks for itself.
     source: str = ""
+    #: Who is told what becomes of it, besides the account's own endpoints.
+    webhook_url: str | None = None
 
 
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
@@ -130,48 +132,27 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
         id=new_id("job"),
         account_id=account_id,
         status=JobStatus.QUEUED.value,
+        kind=new.kind.value,
+        stages=[stage.value for stage in new.stages],
         mode=new.mode,
         model=new.spec.model.value,
         spec=new.spec.to_json(),
         plan=new.plan.to_json(),
-        video=new.video.to_json(),
+        video=new.video.to_json() if new.video else None,
         inputs=dict(new.inputs),
         notes=dict(new.notes),
         facts={SOURCE: new.source} if new.source else {},
         credits=new.credits,
         queue_deadline=after(settings.queue_deadline_seconds),
+        webhook_url=new.webhook_url,
     )
     session.add(job)
     session.flush()
-    _make_units(session, job, stages.following((), ()))
+    units.make(session, job, stages.following(new.stages, (), ()))
     garbage.keep(session, new.inputs.values())
-    credits.hold(session, account_id, job.id, new.credits)
+    credits.hold(session, account_id, job.id, new.credits or 0)
     announce(session)
     return job
-
-
-def get(session: Session, job_id: str) -> Job | None:
-    """The job as it is now."""
-    return session.get(Job, job_id, populate_existing=True)
-
-
-def list_jobs(
-    session: Session,
-    account_id: str | None = None,
-    status: str | None = None,
-    before: str | None = None,
-    limit: int = 50,
-) -> list[Job]:
-    """A page of jobs, newest first; ``before`` is the id of the last job of the page before."""
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
-    if account_id is not None:
-        query = query.where(Job.account_id == account_id)
-    if status is not None:
-        query = query.where(Job.status == status)
-    if before is not None:
-        cursor = select(Job.created_at, Job.id).where(Job.id == before).scalar_subquery()
-        query = query.where(tuple_(Job.created_at, Job.id) < cursor)
-    return list(session.scalars(query))
 
 
 def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:
@@ -205,6 +186,7 @@ def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: 
     if started is not None and job.status == JobStatus.QUEUED:
         job.status = JobStatus.PROCESSING.value
         _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
+        webhooks.note(session, job)
     return started
 
 
@@ -231,10 +213,11 @@ def finish(
     unit.done = unit.total
     _set(unit, finished_at=func.now())
     session.flush()
-    done, made = _stages(session, job)
-    job.checkpoint = stages.checkpoint_of(done)
-    _make_units(session, job, stages.following(done, made))
-    if Stage.STITCH in done:
+    own = [Stage(stage) for stage in job.stages]
+    done, made = units.passed(session, job)
+    job.checkpoint = stages.checkpoint_of(own, done)
+    units.make(session, job, stages.following(own, done, made))
+    if done.issuperset(own):
         job.outputs = {file.name: file.key for file in files if file.name in stages.OUTPUTS}
         garbage.keep(session, job.outputs.values())
         _end(session, settings, job, JobStatus.COMPLETE)
@@ -296,38 +279,14 @@ def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0
     announce(session)
 
 
-def replan(session: Session, job_id: str, plan: Plan) -> bool:
-    """Begin an open job anew by another plan, from its stored inputs and at the same price.
-
-    For a job whose pinned versions no worker has any more: nothing of the one is used in the other, and
-    attempts that still run are late from here on. False when it has ended, or has that plan.
-    """
-    job = lock(session, job_id)
-    if job is None or job.status in FINAL or job.plan == plan.to_json():
-        return False
-    units = select(Unit).where(Unit.job_id == job_id, Unit.status != UnitStatus.CANCELLED).order_by(Unit.id)
-    for unit in session.scalars(units.with_for_update().execution_options(populate_existing=True)):
-        if unit.status == UnitStatus.RUNNING:
-            _end_attempt(session, unit, Outcome.REPLANNED)
-        unit.status = UnitStatus.CANCELLED.value
-        unit.worker = unit.avoid = None
-    session.execute(delete(Artifact).where(Artifact.job_id == job_id))
-    job.plan, job.checkpoint = plan.to_json(), None
-    job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCE}
-    job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
-    session.flush()
-    _make_units(session, job, stages.following((), ()))
-    announce(session)
-    return True
-
-
 def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -> Job:
-    """End the job and give its credits back at once; CS-UORC01-110 and -112 where that cannot be."""
+    """End the job and give its credits back at once; CS-UORC01-110, -112 and -118 where that cannot be."""
     job = lock(session, job_id)
     if job is None or job.account_id != account_id:
         raise FarmError("CS-UORC01-110")
     if job.status in FINAL:
         raise FarmError("CS-UORC01-112")
+    free.check_cancel(session, settings, job)
     _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
     return job
 
@@ -362,6 +321,17 @@ def lock(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id, with_for_update=True, populate_existing=True)
 
 
+def drop_units(session: Session, job: Job, which: ColumnElement[bool], outcome: Outcome) -> Sequence[Unit]:
+    """Those of a locked job's units that are ``which``, cancelled: attempts that still run are late."""
+    query = select(Unit).where(Unit.job_id == job.id, which).order_by(Unit.id).with_for_update()
+    dropped = session.scalars(query.execution_options(populate_existing=True)).all()
+    for unit in dropped:
+        if unit.status == UnitStatus.RUNNING:
+            _end_attempt(session, unit, outcome)
+        unit.status = UnitStatus.CANCELLED.value
+    return dropped
+
+
 def fenced(session: Session, claim: Claim) -> tuple[Job, Unit] | None:
     """The claim's job and unit, locked; None when the unit has gone on without this attempt."""
     job = lock(session, claim.job_id)
@@ -394,54 +364,6 @@ def keep_files(session: Session, claim: Claim, files: Sequence[StoredFile]) -> N
         session.execute(row.on_conflict_do_update(index_elements=["job_id", "name"], set_=newer))
 
 
-def _make_units(session: Session, job: Job, new: Sequence[Stage]) -> None:
-    """The units of each stage: one, or one for each span of a fast job. What is there stays as it is.
-
-    A unit that a former plan had left behind is a new one's again; its attempts go on counting.
-    """
-    plan, model = Plan.from_json(job.plan), Model(job.model)
-    units: list[dict[str, Any]] = []
-    fast = job.mode == FAST
-    for stage in new:
-        queue = stages.queue_of(stage, model)
-        for index, total in _parts(job, plan, stage):
-            unit = {
-                "id": f"{job.id}:{stage.value}:{index}",
-                "job_id": job.id,
-                "account_id": job.account_id,
-                "stage": stage.value,
-                "index": index,
-                "queue": queue,
-                "fast": fast,
-                "pins": stages.pins_by(plan, queue),
-                "status": UnitStatus.WAITING.value,
-                "total": total,
-                "queued_at": job.created_at,
-            }
-            units.append(unit)
-    if units:
-        row = insert(Unit).values(units)
-        renewed: dict[str, Any] = {name: row.excluded[name] for name in ("pins", "status", "total")}
-        renewed |= {"done": 0, "failures": 0, "lost": 0, "not_before": func.now(), "finished_at": None}
-        session.execute(
-            row.on_conflict_do_update(
-                index_elements=["job_id", "stage", "index"],
-                set_=renewed,
-                where=Unit.status == UnitStatus.CANCELLED,
-            )
-        )
-        line.join(session, job.account_id, {(unit["queue"], fast) for unit in units})
-
-
-def _parts(job: Job, plan: Plan, stage: Stage) -> list[tuple[int, int]]:
-    """The index and the size of each unit of a stage."""
-    video = VideoInfo.from_json(job.video)
-    if job.mode == FAST and stage in BY_SPANS:
-        spans = spans_of(stage, plan, video, job.facts.get("cuts", ()))
-        return [(span.index, len(span)) for span in spans]
-    return [(0, stages.size_of(stage, video))]
-
-
 def _runs_beside(session: Session, unit: Unit) -> bool:
     """Whether another unit of the same stage of its job runs just now."""
     others = select(Unit.id).where(
@@ -451,15 +373,6 @@ def _runs_beside(session: Session, unit: Unit) -> bool:
         Unit.id != unit.id,
     )
     return session.scalar(others.limit(1)) is not None
-
-
-def _stages(session: Session, job: Job) -> tuple[set[Stage], set[Stage]]:
-    """The job's stages whose units are all done, and those that have units at all."""
-    all_done = func.bool_and(Unit.status == UnitStatus.DONE)
-    units = (Unit.job_id == job.id) & (Unit.status != UnitStatus.CANCELLED)
-    rows = session.execute(select(Unit.stage, all_done).where(units).group_by(Unit.stage))
-    made = {Stage(stage): bool(done) for stage, done in rows}
-    return {stage for stage, done in made.items() if done}, set(made)
 
 
 def _end(
@@ -480,11 +393,7 @@ def _end(
         public = TABLE.get(code, TABLE["CS-UORC01-199"])
         job.error_code, job.error_message = public.code, message or public.message
     session.flush()
-    open_units = select(Unit).where(Unit.job_id == job.id, Unit.status.in_(_OPEN)).order_by(Unit.id)
-    for unit in session.scalars(open_units.with_for_update().execution_options(populate_existing=True)):
-        if unit.status == UnitStatus.RUNNING:
-            _end_attempt(session, unit, Outcome.CANCELLED)
-        unit.status = UnitStatus.CANCELLED.value
+    for unit in drop_units(session, job, Unit.status.in_(_OPEN), Outcome.CANCELLED):
         _set(unit, finished_at=func.now())
     session.flush()
     left = [] if status is JobStatus.COMPLETE else job.inputs.values()
@@ -493,12 +402,14 @@ def _end(
         credits.capture(session, job, _charge(job))
     else:
         credits.release(session, job)
+    webhooks.note(session, job)
     announce(session)
 
 
 def _charge(job: Job) -> int:
     """What a finished job costs of what it holds: no more than the normal price where it was not fast."""
-    return job.credits if job.mode != FAST or job.ran_wide else job.credits // FAST_FACTOR
+    held = job.credits or 0
+    return held if job.mode != FAST or job.ran_wide else held // FAST_FACTOR
 
 
 def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:

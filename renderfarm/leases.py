@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from pipeline.spec import Plan, RenderSpec, Stage, VideoInfo
+from pipeline.spec import Plan, RenderSpec, Stage
 from pipeline.units import BY_SPANS, missing_spans, spans_of
 from renderfarm import garbage, jobs
 from renderfarm.claims import Claim, WorkerIdentity
@@ -158,13 +158,13 @@ def expired() -> ColumnElement[bool]:
 
 def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
     stage, spec = Stage(unit.stage), RenderSpec.from_json(job.spec)
-    plan, video = Plan.from_json(job.plan), VideoInfo.from_json(job.video)
+    plan, video = Plan.from_json(job.plan), job.known_video
     artifacts = {
         row.name: StoredFile(row.name, row.key, row.size, row.sha256)
         for row in session.scalars(select(Artifact).where(Artifact.job_id == job.id))
     }
     cuts = tuple(job.facts.get("cuts", ()))
-    spans = spans_of(stage, plan, video, cuts)
+    spans = spans_of(stage, plan, video, cuts) if video is not None else ()
     if unit.fast and stage in BY_SPANS:  # each of them is a unit
         spans = tuple(span for span in spans if span.index == unit.index)
     spans = missing_spans(stage, spec, spans, artifacts.keys())

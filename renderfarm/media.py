@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import MediaError, PipelineError
+from pipeline.errors import MediaError, OutOfLimits, PipelineError
 from pipeline.ffmpeg import known
 from pipeline.ffmpeg.probe import Source, inspect
+from pipeline.opening import opened
 from pipeline.spec import VideoInfo
 from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
@@ -22,7 +23,6 @@ from renderfarm.storage import Storage
 #: How much of a file's start the judges of heads want to see.
 HEAD_BYTES = 1024
 
-_PICTURES = ("PNG", "JPEG", "WEBP")
 #: The first boxes of an MP4 or MOV; old QuickTime files have no ``ftyp``.
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 #: Brands of pictures in the same kind of boxes.
@@ -74,19 +74,16 @@ def judge_picture(settings: Settings, storage: Storage, key: str) -> tuple[int, 
 
 
 def _judge_picture_file(settings: Settings, path: Path) -> tuple[int, int]:
-    from PIL import Image
-
     try:
-        with Image.open(path, formats=_PICTURES) as picture:
+        with opened(path) as picture:
             _judge_size(settings, "picture", *picture.size)
             if picture.format == "JPEG":
                 picture.draft("RGB", (settings.min_side, settings.min_side))  # an eighth of the work
             picture.load()
             return picture.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except OutOfLimits as error:
         raise FarmError("CS-ORIV-006", "The picture has far too many pixels.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
-        # Pillow's decoders raise all of these on damaged files, and have no root of their own.
+    except MediaError as error:
         raise FarmError("CS-ORIV-007", "The picture cannot be read: it is damaged or cut short.") from error
 
 

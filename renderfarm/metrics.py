@@ -10,9 +10,10 @@ import logging
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import text
@@ -58,6 +59,15 @@ _WORKERS = text(
 _OLDEST_HOLD = text(
     "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)"
     " FROM jobs WHERE status IN ('queued', 'processing')"
+)
+
+# What a courier has in hand is not due: its next attempt is the end of its lease.
+_WEBHOOKS = text(
+    """
+    SELECT count(*) AS pending,
+           greatest(0, coalesce(extract(epoch FROM now() - min(next_attempt_at)), 0)) AS late
+    FROM webhook_deliveries WHERE next_attempt_at IS NOT NULL
+    """
 )
 
 
@@ -119,6 +129,18 @@ def _families(session: Session, lease: float) -> Iterator[GaugeMetricFamily]:
     workers = {queue: float(count) for queue, count in session.execute(_WORKERS, {"lease": lease})}
     yield _by_queue("renderfarm_workers", "Workers that reported within the last lease.", workers)
 
+    webhooks = session.execute(_WEBHOOKS).one()
+    yield GaugeMetricFamily(
+        "renderfarm_webhooks_pending",
+        "Webhooks that are not delivered and not given up.",
+        value=float(webhooks.pending),
+    )
+    yield GaugeMetricFamily(
+        "renderfarm_webhook_oldest_due_age_seconds",
+        "How long the longest waiting webhook has been due.",
+        value=float(webhooks.late),
+    )
+
     yield GaugeMetricFamily(
         "renderfarm_oldest_hold_age_seconds",
         "How long ago the oldest job that still holds credits was sent.",
@@ -155,12 +177,24 @@ def run_exporter(settings: Settings) -> None:
     database = Database(settings.database_url, pool_size=1)
     registry = CollectorRegistry()
     registry.register(FarmCollector(settings, database))
+    try:
+        with show(settings, registry):
+            stop.wait()
+    finally:
+        database.close()
+
+
+@contextmanager
+def show(settings: Settings, registry: CollectorRegistry = REGISTRY) -> Iterator[None]:
+    """Serve ``/metrics`` for the length of the block; not at all without a port."""
+    if not settings.metrics_port:
+        yield
+        return
     server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
     log.info("metrics on http://%s:%d/metrics", settings.metrics_host, settings.metrics_port)
     try:
-        stop.wait()
+        yield
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-        database.close()

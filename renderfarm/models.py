@@ -2,7 +2,8 @@
 
 Who may write what: ``jobs.py`` alone changes a status, ``credits.py`` alone touches money,
 ``leases.py`` alone grants and prolongs a lease, ``line.py`` alone says who is next, ``accounts.py``
-alone makes accounts and keys.
+alone makes accounts and keys, ``audit.py`` alone writes the audit log,
+``webhooks.py`` alone says who is told what.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from pipeline.spec import VideoInfo
 
 
 class Base(DeclarativeBase):
@@ -49,6 +52,14 @@ class JobStatus(StrEnum):
 
 #: A job in one of these never changes again.
 FINAL = frozenset({JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    RENDER = "render"
+    CHARACTER = "character"  # prepares one
+    SCENE = "scene"  # prepares one
 
 
 class UnitStatus(StrEnum):
@@ -87,8 +98,35 @@ class ApiKey(Base):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
     sha256: Mapped[str] = mapped_column(unique=True)
     prefix: Mapped[str]
+    #: What it may do, with spaces between: see ``accounts.Scope``.
+    scopes: Mapped[str] = mapped_column(server_default=text("'read render'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Null: never.
+    expires_at: Mapped[datetime | None]
+    #: To the minute.
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Who did what to whose keys, credits and assets: never changed, never deleted (``audit.py``).
+
+    A trigger of the table refuses both.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_by_account", "account_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The user of the machine for what is done on the command line, ``farm`` for what the farm does itself.
+    actor: Mapped[str]
+    action: Mapped[str]
+    #: Whose: null for what concerns no one account.
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    #: The id of what was changed.
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
 
 class EntryKind(StrEnum):
@@ -130,24 +168,40 @@ class Settlement(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+_WHOLE = """'["reference", "analyse", "join", "sample", "plate", "segment", "stitch"]'"""
+
+
 class Job(Base):
-    """One render that somebody asked for."""
+    """One render, or one preparation of a character or scene, that somebody asked for."""
 
     __tablename__ = "jobs"
     __table_args__ = (
         Index("jobs_by_account", "account_id", "created_at"),
         Index("jobs_to_start", "queue_deadline", postgresql_where=text("status = 'queued'")),
         Index("jobs_to_end", "run_deadline", postgresql_where=text("status = 'processing'")),
+        # What an account had for nothing (``free.py``).
+        Index("jobs_free", "account_id", "created_at", postgresql_where=text("credits = 0")),
+        Index(
+            "jobs_given_up",
+            "account_id",
+            "completed_at",
+            postgresql_where=text("status = 'cancelled' AND started_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     status: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default=text("'render'"))  # JobKind
+    #: What it consists of, in order; a stage that is not there was done before it. Rows of older versions
+    #: are whole renders.
+    stages: Mapped[list[str]] = mapped_column(JSONB, server_default=text(_WHOLE))
     mode: Mapped[str]  # full_pipeline | preprocessed | fast
     model: Mapped[str]
     spec: Mapped[dict[str, Any]]  # pipeline.spec.RenderSpec
     plan: Mapped[dict[str, Any]]  # pipeline.spec.Plan: versions pinned at submission
-    video: Mapped[dict[str, Any]]  # pipeline.spec.VideoInfo
+    #: pipeline.spec.VideoInfo; None until it is known.
+    video: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     #: Storage keys of what was uploaded: {"picture": "in/...", "video": "in/..."}.
     inputs: Mapped[dict[str, Any]]
     #: What later stages need from earlier ones: {"cuts": [...], "people": [...]}.
@@ -157,7 +211,8 @@ class Job(Base):
     #: Things worth telling the user ("the last row was left out: 719 is odd").
     notes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     checkpoint: Mapped[str | None]  # ref_done | dri_done | bg_done | render_done
-    credits: Mapped[int]  # held at submission
+    #: Held since the submission, or since the video's length is known: None until then. 0: free.
+    credits: Mapped[int | None]
     #: Whether two units of one of its stages ever ran at once: what fast mode is paid for.
     ran_wide: Mapped[bool] = mapped_column(server_default=text("false"))
     error_code: Mapped[str | None]
@@ -167,6 +222,13 @@ class Job(Base):
     completed_at: Mapped[datetime | None]
     queue_deadline: Mapped[datetime]
     run_deadline: Mapped[datetime | None]
+    #: Where its sender wants to be told what becomes of it.
+    webhook_url: Mapped[str | None]
+
+    @property
+    def known_video(self) -> VideoInfo | None:
+        """What is known of the driving video."""
+        return None if self.video is None else VideoInfo.from_json(self.video)
 
 
 class Unit(Base):
@@ -350,6 +412,82 @@ class IdempotencyKey(Base):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     #: Until then it is held, or remembered.
     until: Mapped[datetime] = mapped_column(index=True)
+
+
+class WebhookEndpoint(Base):
+    """An address that is told what becomes of each job of its account.
+
+    The one without an address stands for those that jobs bring along: its secrets sign what goes there.
+    Secrets are kept as they are, since every message is signed with them.
+    """
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (UniqueConstraint("account_id", "url"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    url: Mapped[str]
+    secret: Mapped[str]
+    #: The secret before, which signs beside the other one for a while.
+    previous_secret: Mapped[str | None]
+    previous_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Since when nothing is sent there: it answered that it is gone.
+    disabled_at: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One event of one job on its way to one address, until it is delivered or given up."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index(
+            "webhook_deliveries_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")
+        ),
+        Index("webhook_deliveries_by_account", "account_id", "created_at"),
+    )
+
+    #: The ``webhook-id``: the same at each attempt, so that a receiver knows what it has had.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    endpoint_id: Mapped[str] = mapped_column(
+        ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True
+    )
+    url: Mapped[str]
+    #: ``name:port`` of the address: no more than so many messages at once go to one.
+    host: Mapped[str]
+    type: Mapped[str]  # job.processing | job.complete | job.failed | job.cancelled
+    #: Of two events of a job, the later one has the greater.
+    sequence: Mapped[int]
+    #: The job as it was then (``public.state_of``).
+    state: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    #: The fence: raised by each claim; who records an attempt says ``WHERE attempt = mine``.
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    #: Attempts that did not succeed since it was sent, or sent again by hand.
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    #: When it is due, or, while a courier has it in hand, when that courier's lease ends; none at its end.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+
+
+class WebhookAttempt(Base):
+    """How one attempt at a delivery ended; of the answer nothing is kept but its status."""
+
+    __tablename__ = "webhook_attempts"
+
+    delivery_id: Mapped[str] = mapped_column(
+        ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    status: Mapped[int | None]
+    milliseconds: Mapped[int]
+    error: Mapped[str | None]
 
 
 class Worker(Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.spec import Stage
@@ -11,6 +11,8 @@ from renderfarm.stages import WEIGHTS
 
 #: A share of the work below this says nothing about the speed of the rest.
 _TELLING = 0.03
+#: Where a job stands that had nothing to do.
+_LAST, _NOTHING = Stage.STITCH, (100, 100, False, True)
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 
 
@@ -41,18 +43,25 @@ STAGES = """
 
 
 def progress_of(
-    status: str, stages: Iterable[tuple[str, int, int, bool, bool]], elapsed: float | None
+    status: str,
+    own: Sequence[str],
+    stages: Iterable[tuple[str, int, int, bool, bool]],
+    elapsed: float | None,
 ) -> JobProgress:
-    """How far a job is, over all stages by their fixed weights; ``elapsed`` are seconds since it started."""
+    """How far a job is, over its ``own`` stages by their fixed weights.
+
+    ``elapsed`` are seconds since it started.
+    """
     rows = {Stage(stage): (done, total, running, over) for stage, done, total, running, over in stages}
-    share = sum(WEIGHTS[stage] * done / total for stage, (done, total, _, _) in rows.items()) / 100
+    whole = sum(WEIGHTS[Stage(stage)] for stage in own)
+    share = sum(WEIGHTS[stage] * done / total for stage, (done, total, _, _) in rows.items()) / max(1, whole)
     at_work = [stage for stage, (_, _, running, _) in rows.items() if running]
     still_open = [stage for stage, (_, _, _, over) in rows.items() if not over]
     if at_work:
         stage = max(at_work, key=_ORDER.__getitem__)
     else:
-        stage = min(still_open, key=_ORDER.__getitem__, default=Stage.STITCH)
-    done, total, _, _ = rows[stage]
+        stage = min(still_open, key=_ORDER.__getitem__, default=Stage(own[-1]) if own else _LAST)
+    done, total, _, _ = rows.get(stage, _NOTHING)
     complete = status == JobStatus.COMPLETE
     pct = 100 if complete else min(99, int(100 * share))
     return JobProgress(stage.value, done, total, pct, _eta(status, share, elapsed))

@@ -7,6 +7,7 @@ prefix ``FARM_`` unless it is one that deployments share (``DATABASE_URL``, ``RE
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +23,8 @@ _SHARED = {
     "engine_v3": "ENGINE_V3",
     "engine_v4": "ENGINE_V4",
 }
+_PORTS = re.compile(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*")
+_SERVER = re.compile(r"([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -70,6 +73,30 @@ class Settings:
     #: Bytes a second below which a body is not waited for, once it has been waited for that long.
     slowest_upload: int = 16_384
 
+    #: What is fetched from, and posted to, where users give an address (see ``renderfarm.fetch``):
+    #: the ports, and on a farm to develop with also this machine itself (127.0.0.1 and ::1).
+    fetch_ports: str = "80,443"
+    fetch_private: bool = False
+    #: Who is asked for names, as ``address:port``; empty: whom the machine asks.
+    fetch_resolver: str = ""
+    #: How long a host may take to be reached, may then be silent, and may take for everything, in seconds.
+    fetch_connect_seconds: float = 5.0
+    fetch_silence_seconds: float = 10.0
+    fetch_seconds: float = 300.0
+
+    #: How often one may ask, as ``600/minute``: each key, each address, and each key for something to be
+    #: made. Counted where there is a ``redis_url``.
+    rate_limit_key: str = "6000/minute"
+    rate_limit_address: str = "12000/minute"
+    rate_limit_render: str = "1200/minute"
+    #: Proxies in front of the API that say in ``X-Forwarded-For`` for whom they ask; 0: nobody is believed.
+    trusted_proxies: int = 0
+    #: ``package.module:callable`` that may refuse what is asked for (``renderfarm.moderation``), how long it
+    #: may take, and whether everything is allowed while it fails.
+    moderation: str = ""
+    moderation_seconds: float = 5.0
+    moderation_fails_open: bool = False
+
     #: Processes of the ingress on one machine.
     api_processes: int = 2
     #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.
@@ -107,6 +134,24 @@ class Settings:
     #: What one account may have of them at once that no job has taken: files, and megabytes.
     account_uploads: int = 32
     account_upload_mb: int = 4000
+    #: Webhooks that a courier sends at once, and for how long a receiver may keep one waiting, in seconds.
+    webhooks_at_once: int = 16
+    webhook_timeout_seconds: float = 15.0
+    #: How long a courier has a webhook in hand before another one takes it over; longer than the timeout.
+    webhook_lease_seconds: float = 60.0
+    #: What the waits between attempts are multiplied by; at 1 they are a day in all.
+    webhook_patience: float = 1.0
+    #: How long a secret that was changed for another still signs beside it.
+    webhook_rotation_seconds: float = 24 * 3600.0
+    #: How long the log of deliveries is kept.
+    webhook_log_seconds: float = 30 * 24 * 3600.0
+    #: What an account may have for nothing in 24 hours: preprocessed characters and scenes, so many of them
+    #: at once, and renders cancelled after they had begun.
+    free_preprocess_per_day: int = 50
+    free_preprocess_open: int = 10
+    free_cancels_per_day: int = 20
+    #: Whether a job is shown to its account's keys alone; else to whoever knows its id, which none can guess.
+    status_needs_key: bool = False
 
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0
@@ -127,6 +172,18 @@ class Settings:
                 engine_of(model, text)
             except ValueError as error:
                 raise SettingsError(f"{variable}={text!r}: {error}") from error
+
+        if self.fetch_private and not self.development:
+            raise SettingsError("FARM_FETCH_PRIVATE is for development: unset it, or set FARM_DEVELOPMENT=1")
+        if not _PORTS.fullmatch(self.fetch_ports):
+            raise SettingsError(f"FARM_FETCH_PORTS={self.fetch_ports!r} are not ports such as 80,443")
+        if self.fetch_resolver and not _SERVER.fullmatch(self.fetch_resolver):
+            raise SettingsError(f"FARM_FETCH_RESOLVER={self.fetch_resolver!r} is not an address:port")
+
+    @property
+    def fetched_ports(self) -> frozenset[int]:
+        """The ports of addresses that users give."""
+        return frozenset(int(port) for port in self.fetch_ports.split(","))
 
     def engine_of(self, model: Model) -> EngineId:
         """What draws the model's pictures on this farm: what new jobs are pinned to."""

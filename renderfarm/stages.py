@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.spec import NEEDS, Model, Plan, Stage, VideoInfo
 
@@ -10,8 +10,8 @@ from pipeline.spec import NEEDS, Model, Plan, Stage, VideoInfo
 QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
 CPU = "cpu"
 
-#: Percent of a job's whole work, as measured for a clip of half a minute. Fixed, so that a job's
-#: percentage never goes back.
+#: Percent of a whole render's work, as measured for a clip of half a minute. Fixed, so that a job's
+#: percentage never goes back. A job of other stages has the shares that they have among themselves.
 WEIGHTS: Mapping[Stage, int] = {
     Stage.REFERENCE: 4,
     Stage.ANALYSE: 45,
@@ -53,20 +53,26 @@ def pins_by(plan: Plan, queue: str) -> str:
     return pins_of(queue, str(plan.engine), plan.perception, plan.version)
 
 
-def size_of(stage: Stage, video: VideoInfo) -> int:
+def size_of(stage: Stage, video: VideoInfo | None) -> int:
     """How much there is to do: frames, or 100 percent."""
-    return video.frames if stage in _BY_FRAME else 100
+    return video.frames if video is not None and stage in _BY_FRAME else 100
 
 
-def following(done: Collection[Stage], made: Collection[Stage]) -> list[Stage]:
-    """The stages to make now: not there yet, and everything they wait for is done."""
-    return [stage for stage in Stage if stage not in made and all(need in done for need in NEEDS[stage])]
+def following(own: Sequence[Stage], done: Collection[Stage], made: Collection[Stage]) -> list[Stage]:
+    """The stages to make now: not there yet, and everything they wait for is done.
+
+    What is not among the job's ``own`` stages was done before it, or is nobody's concern.
+    """
+    to_do = set(own) - set(done)
+    return [stage for stage in own if stage not in made and to_do.isdisjoint(NEEDS[stage])]
 
 
-def checkpoint_of(done: Collection[Stage]) -> str | None:
-    """The furthest checkpoint whose forerunners have all been passed."""
+def checkpoint_of(own: Collection[Stage], done: Collection[Stage]) -> str | None:
+    """The furthest checkpoint whose forerunners have all been passed, of the job's ``own`` stages."""
     reached = None
     for checkpoint, stage in CHECKPOINTS.items():
+        if stage not in own:
+            continue
         if stage not in done:
             break
         reached = checkpoint

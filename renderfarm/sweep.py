@@ -6,6 +6,7 @@ workers that went silent   their rows are dropped
 versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
 uploads that expired       their rows are dropped
+webhooks sent long ago     they are dropped from the log
 garbage whose time came    the stored files are deleted
 """
 
@@ -17,8 +18,10 @@ from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
 from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, webhooks
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
+from renderfarm.replan import replan
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, StorageError
 
@@ -82,12 +85,12 @@ class Sweeper:
         return len(names)
 
     def tidy(self) -> int:
-        """One pass over what is seldom amiss: lines without a row, jobs without a worker."""
+        """One pass over what is seldom amiss: lines without a row, jobs without a worker, an old log."""
         with self._database.begin() as session:
             mended = line.mend(session)
         if mended:
             log.warning("%d accounts had units waiting and no place in the line", mended)
-        return mended + self.replan_stranded()
+        return mended + self.replan_stranded() + self.forget_webhooks()
 
     def replan_stranded(self) -> int:
         """Plan those jobs anew of which a unit waits for versions that no live worker of its pool has.
@@ -124,7 +127,7 @@ class Sweeper:
                 log.warning("%s waits for versions that no worker has, nor ours", job_id)
                 continue
             with self._database.begin() as session:
-                changed = jobs.replan(session, job_id, plan)
+                changed = replan(session, job_id, plan)
             if changed:
                 log.warning("%s was planned anew: no worker has its versions any more", job_id)
                 replanned += 1
@@ -159,6 +162,10 @@ class Sweeper:
         """Drop the rows of uploads that nobody finished, or used, in time; their files are garbage."""
         with self._database.begin() as session:
             return uploads.forget(session, _BATCH)
+    def forget_webhooks(self) -> int:
+        """Drop what ended long ago from the log of webhooks; how many went."""
+        with self._database.begin() as session:
+            return webhooks.forget(session, self._settings, _BATCH)
 
     def _delete(self, key: str) -> None:
         if key.endswith("/"):

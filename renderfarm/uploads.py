@@ -110,7 +110,7 @@ def signed(session: Session, upload_id: str, number: int, given: str) -> tuple[U
 
 
 def complete(session: Session, storage: Storage, account_id: str, upload_id: str) -> Upload:
-    """open -> complete, once every part is there; CS-UORC01-122 before that. Once more is no error.
+    """open -> complete, once every part is there; CS-UORC01-123 before that. Once more is no error.
 
     What is not what was announced is CS-UORC01-002, what is no picture or video CS-ORIV-003 or -007.
     The row stays locked while the store works, however slow it is.
@@ -127,7 +127,7 @@ def complete(session: Session, storage: Storage, account_id: str, upload_id: str
         if missing:
             numbers = ", ".join(map(str, missing[:8]))
             raise FarmError(
-                "CS-UORC01-122", f"The upload lacks {len(missing)} parts: {numbers} ..."
+                "CS-UORC01-123", f"The upload lacks {len(missing)} parts: {numbers} ..."
             ) from None
         storage.join_parts(upload.key, upload.handle, upload.part_size)
         whole = storage.size(upload.key)

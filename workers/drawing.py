@@ -27,6 +27,7 @@ from typing import IO
 
 from pipeline.protocol import Done, Event, Failed, Item, Progress, Request, load_event
 from renderfarm.settings import Settings
+from workers.environment import for_drawing
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=for_drawing(os.environ),
             start_new_session=True,  # a group of its own, and no Ctrl-C from the terminal
         )
         assert self._popen.stdin and self._popen.stdout and self._popen.stderr

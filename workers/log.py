@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from renderfarm import redact
+
 #: Celery says once more what the runner says with more words.
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "celery.redirected")
 
@@ -31,6 +33,7 @@ def configure(level: str, worker: str, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    redact.install()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
 

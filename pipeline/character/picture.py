@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
-from pipeline.errors import OutOfLimits, Unreadable, UnsupportedFormat
+from pipeline.errors import OutOfLimits
+from pipeline.opening import opened
 
 #: The working picture's longest sides: enough for a 1080p output, little enough to be quick.
 _MAX_WIDTH, _MAX_HEIGHT = 1920, 1280
 _MIN_SIDE = 16
-_FORMATS = ("PNG", "JPEG", "WEBP")
 #: An alpha channel counts when so much of the picture is really see-through, and so much is not.
 _SEE_THROUGH, _SOLID = 0.02, 0.01
 #: A figure that is cut out stands free: so much of the upper, left and right edge is see-through.
@@ -33,26 +33,14 @@ def read_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | Non
     Raises ``UnsupportedFormat``, ``Unreadable`` or ``OutOfLimits`` (a picture so large that it must
     be meant as a bomb, or so narrow that nothing can be seen in it).
     """
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd but harmless metadata; only size is a reason to refuse.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as picture:
-                _check_sides(picture.size)
-                # A JPEG decoder can leave out the pixels that would be thrown away.
-                picture.draft(None, (2 * _MAX_WIDTH, 2 * _MAX_HEIGHT))
-                picture.load()
-                return _convert(_upright(_with_true_inks(picture)))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OutOfLimits("The picture has too many pixels.") from error
-    except UnidentifiedImageError as error:
-        if path.stat().st_size == 0:
-            raise Unreadable("The picture's file is empty.") from error
-        raise UnsupportedFormat("The picture is not a PNG, JPG or WebP.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError) as error:
-        # On a file that breaks off or contradicts itself, decoders raise any of these.
-        raise Unreadable(f"The picture cannot be read: {error}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd but harmless metadata
+        with opened(path) as picture:
+            _check_sides(picture.size)
+            # A JPEG decoder can leave out the pixels that would be thrown away.
+            picture.draft(None, (2 * _MAX_WIDTH, 2 * _MAX_HEIGHT))
+            picture.load()
+            return _convert(_upright(_with_true_inks(picture)))
 
 
 def _check_sides(size: tuple[int, int]) -> None:

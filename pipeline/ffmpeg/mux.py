@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import EngineError, ToolError
 from pipeline.ffmpeg.boxes import encoding_of
 from pipeline.ffmpeg.probe import Source, inspect
+from pipeline.ffmpeg.provenance import TAG
 from pipeline.ffmpeg.tool import BITEXACT, flags, guard, run, running
 from pipeline.ffmpeg.write import ticks
 
@@ -50,10 +51,12 @@ def join(segments: Sequence[Path], path: Path, rate: Fraction) -> None:
                 ],
                 *["-map", "0:v:0", "-c", "copy", "-bsf:v", f"setts=ts=N*{frame}:duration={frame}"],
                 *["-video_track_timescale", str(clock), "-movflags", "+faststart"],
-                *[*BITEXACT, "-f", "mp4", f"file:{path.absolute()}"],
+                *[*BITEXACT, *TAG, "-f", "mp4", f"file:{path.absolute()}"],
             ],
             "joining the segments",
             ToolError,
+            reads=[listing, *segments],
+            writes=[path],
         )
     finally:
         listing.unlink()
@@ -75,9 +78,11 @@ def lay_sound(picture: Path, video: Path, path: Path, duration: Fraction) -> Non
         [
             *["-i", f"file:{picture.absolute()}", *flags(options), *before, "-copyts", "-i", address],
             *["-map", "0:v:0", "-c:v", "copy", *after, "-movflags", "+faststart"],
-            *[*BITEXACT, "-f", "mp4", f"file:{path.absolute()}"],
+            *[*BITEXACT, *TAG, "-f", "mp4", f"file:{path.absolute()}"],
         ],
         "laying the sound over the picture",
+        reads=[picture, video],
+        writes=[path],
     )
 
 
@@ -113,7 +118,7 @@ def lay_samples(picture: Path, samples: NDArray[np.int16], sample_rate: int, pat
         *["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", "-c:a", "aac", "-b:a", "128k"],
         *["-movflags", "+faststart", *BITEXACT, "-f", "mp4", f"file:{path.absolute()}"],
     ]
-    with running("ffmpeg", arguments, stdin=True) as child:
+    with running("ffmpeg", arguments, reads=[picture], writes=[path], stdin=True) as child:
         rest = memoryview(samples.astype("<i2").tobytes())
         try:
             while rest:
@@ -137,6 +142,8 @@ def still(video: Path, path: Path, second: float, side: int) -> None:
         ],
         "taking the thumbnail",
         ToolError,
+        reads=[video],
+        writes=[path],
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Unreadable
+from pipeline.ffmpeg.cage import PROBING
 from pipeline.ffmpeg.hdr import CURVES
 from pipeline.ffmpeg.tool import THREADS, flags, guard, running
 
@@ -121,7 +122,7 @@ def _is_combed(source: str | Path, stream: int, frames: int) -> bool:
     arguments = ["-nostdin", "-v", "error", *flags(options), "-i", address]
     taken = ["-map", f"0:{stream}", "-frames:v", str(frames), "-vf", judge, "-f", "null", "-"]
     seen = {"tff": 0.0, "bff": 0.0, "progressive": 0.0, "undetermined": 0.0}
-    with running("ffmpeg", [*arguments, *taken]) as child:
+    with running("ffmpeg", [*arguments, *taken], reads=[source], limits=PROBING) as child:
         for line in child.stdout:
             name, _, value = line.decode("ascii", "replace").strip().partition("=")
             kind = name.removeprefix("lavfi.idet.multiple.")

@@ -10,7 +10,7 @@ constant-rate grid is laid over them and each of its slots shows what a player w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import TooLong, Unreadable, UnsupportedFormat
+from pipeline.ffmpeg.cage import PROBING
+from pipeline.ffmpeg.codecs import PICTURE_CODECS, SOUND_CODECS
 from pipeline.ffmpeg.picture import Picture, picture_of
 from pipeline.ffmpeg.timeline import Timeline, constant_rate
 from pipeline.ffmpeg.tool import flags, guard, running
@@ -227,7 +229,8 @@ def _check_boxes(path: Path) -> None:
 def _describe(source: str | Path) -> dict[str, Any]:
     address, options = guard(source)
     wanted = ["-show_format", "-show_streams", "-of", "json"]
-    with running("ffprobe", ["-v", "error", *flags(options), *wanted, address]) as child:
+    arguments = ["-v", "error", *flags(options), *wanted, address]
+    with running("ffprobe", arguments, reads=[source], limits=PROBING) as child:
         text = child.stdout.read()
         if child.process.wait() != 0:
             if "not on whitelist" in child.complaint():
@@ -245,9 +248,15 @@ def _video_stream(described: dict[str, Any]) -> dict[str, Any]:
         ):
             if "codec_name" not in stream or not stream.get("width") or not stream.get("height"):
                 raise Unreadable("the video's picture cannot be decoded")
+            _check_codec(stream, PICTURE_CODECS, "picture")
             found: dict[str, Any] = stream
             return found
     raise Unreadable("the file has no picture stream")
+
+
+def _check_codec(stream: dict[str, Any], taken: Container[str], what: str) -> None:
+    if stream["codec_name"] not in taken:
+        raise UnsupportedFormat(f"the {what} is coded as {stream['codec_name']}, which is not taken")
 
 
 def _packets(source: str | Path) -> dict[int, _Packets]:
@@ -255,7 +264,8 @@ def _packets(source: str | Path) -> dict[int, _Packets]:
     address, options = guard(source)
     wanted = ["-show_entries", "packet=stream_index,pts,dts,duration,flags", "-of", "csv=p=0"]
     found: dict[int, _Packets] = {}
-    with running("ffprobe", ["-v", "error", *flags(options), *wanted, address]) as child:
+    arguments = ["-v", "error", *flags(options), *wanted, address]
+    with running("ffprobe", arguments, reads=[source], limits=PROBING) as child:
         for count, (stream, *values) in enumerate(_rows(child.stdout)):
             if count == _MOST_PACKETS:
                 raise TooLong(f"the video has more than {_MOST_PACKETS} frames")
@@ -305,6 +315,7 @@ def _sound(described: dict[str, Any], packets: dict[int, _Packets], start: float
             or not seen.times
         ):
             continue
+        _check_codec(stream, SOUND_CODECS, "sound")
         plain = stream["codec_name"] == "aac" and stream.get("profile") == "LC"
         with_picture = abs(float(stream.get("start_time", 0)) - start) < _IN_STEP_SECONDS
         rate = int(stream.get("sample_rate", 0))

@@ -71,7 +71,8 @@ def _colors(
         picture = _shown(source, path, info, numbers)
         picture = _converted(picture, source.picture, info, (width, height), table)
         arguments = _compile(picture, "rgb24", {"frames:v": len(numbers)})
-        yield from _arrays(arguments, (height, width, 3), len(numbers), f"frame {numbers[0]} and on")
+        opened = [path, table] if table else [path]
+        yield from _arrays(arguments, opened, (height, width, 3), len(numbers), f"frame {numbers[0]} and on")
 
 
 def read_gray(
@@ -85,9 +86,8 @@ def read_gray(
     address, options = guard(path)
     picture = ffmpeg.input(address, threads=THREADS, **options)["v:0"].filter("trim", start_frame=start)
     limit = {} if count is None else {"frames:v": count}
-    yield from _arrays(
-        _compile(picture, "gray", limit), (height, width), count, f"matte frame {start} and on", ToolError
-    )
+    arguments = _compile(picture, "gray", limit)
+    yield from _arrays(arguments, [path], (height, width), count, f"matte frame {start} and on", ToolError)
 
 
 def _shown(
@@ -170,12 +170,13 @@ def _compile(picture: ffmpeg.nodes.FilterableStream, pixels: str, limit: dict[st
 
 def _arrays(
     arguments: list[str],
+    opened: Sequence[Path],
     shape: tuple[int, ...],
     count: int | None,
     what: str,
     kind: type[PipelineError] = Unreadable,
 ) -> Iterator[Frame]:
-    with running("ffmpeg", arguments) as child:
+    with running("ffmpeg", arguments, reads=opened) as child:
         done = 0
         while count is None or done < count:
             frame = np.empty(shape, np.uint8)

@@ -45,7 +45,9 @@ class _Writer:
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
-        self._child = self._stack.enter_context(running("ffmpeg", self._arguments, stdin=True))
+        self._child = self._stack.enter_context(
+            running("ffmpeg", self._arguments, writes=[self._part], stdin=True)
+        )
         return self
 
     def write(self, frame: NDArray[np.uint8]) -> None:

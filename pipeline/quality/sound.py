@@ -24,7 +24,7 @@ def samples_of(path: Path) -> NDArray[np.float64]:
         *["-nostdin", "-hide_banner", "-loglevel", "error", "-i", address, "-map", "0:a:0?", "-ac", "1"],
         *["-af", to_mono, "-f", "s16le", "pipe:"],
     ]
-    with running("ffmpeg", arguments) as child:
+    with running("ffmpeg", arguments, reads=[path]) as child:
         raw = b""
         while block := child.stdout.read(1 << 16):
             raw += block

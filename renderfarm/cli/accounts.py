@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from renderfarm.cli.common import as_json, emit, table, transaction
+from renderfarm.cli.common import actor, as_json, emit, table, transaction
 from renderfarm.local.errors import StackError
 
 
@@ -22,7 +22,7 @@ def create(name: str, as_json: bool) -> None:
 
     with transaction() as session:
         try:
-            account = create_account(session, name)
+            account = create_account(session, name, actor=actor())
         except ValueError as error:
             raise StackError(f"{error}.".capitalize(), "Choose another name.") from error
         row = {"id": account.id, "name": account.name}

@@ -112,6 +112,34 @@ def faults(
         sys.exit(1)
 
 
+@bench.command()
+@click.option("--files", type=int, help="How many; 2,000 unless told.")
+@click.option("--seed", default=0, show_default=True, help="Of what is done to them.")
+@click.option("--full", is_flag=True, help="10,000 files, and every tenth that is taken is rendered.")
+@as_json
+def hostile(files: int | None, seed: int, full: bool, as_json: bool) -> None:
+    """Send spoilt videos and pictures through the door, and see whether anything gives."""
+    from renderfarm.trial.ground import Ground
+    from renderfarm.trial.hostile.bench import run
+
+    number = files or (10_000 if full else 2_000)
+    with Interrupts(), Ground.open() as ground:
+        found = run(
+            ground,
+            number=number,
+            seed=seed,
+            render_every=10 if full else 20,
+            report=lambda line: click.echo(line, err=True),
+        )
+
+    def show() -> None:
+        table(("what", "value"), [{"what": what, "value": value} for what, value in _flat(found)])
+
+    emit(found, as_json, show)
+    if found["wrong"]:
+        sys.exit(1)
+
+
 def with_table(text: str, rows: Sequence[Mapping[str, str]]) -> str:
     """``text`` with ``rows`` as the table between its two marks; raises ``StackError`` without marks."""
     before, opened, rest = text.partition(MARKS[0])

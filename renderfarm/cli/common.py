@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,34 @@ if TYPE_CHECKING:
 #: The checkout: samples, tests, pyproject.toml.
 ROOT = Path(__file__).resolve().parents[2]
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _note_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> bool:
+    ctx.meta[JSON] = ctx.meta.get(JSON, False) or wanted
+    return wanted
+
+
+#: Where the context keeps whether JSON was asked for: errors are then printed so, too.
+JSON = "renderfarm.json"
+
+as_json = click.option("--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON.")
+
+
+class _Lasts(click.ParamType[timedelta]):
+    """A length of time: ``30d``, ``12h``, ``15m``, ``90s``."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if isinstance(value, timedelta):
+            return value
+        if found is None:
+            self.fail("not such as 30d, 12h, 15m", param, ctx)
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
+        return timedelta(**{unit: int(found[1])})
+
+
+LASTS = _Lasts()
 
 
 def home() -> Home:
@@ -63,6 +91,16 @@ def transaction() -> Iterator[Session]:
         raise StackError(f"The database does not answer: {error.orig}", "See `farm status`.") from error
     finally:
         database.close()
+
+
+def actor() -> str:
+    """Who acts, for the audit log: the user of this machine."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def account_named(session: Session, name: str) -> Account:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from renderfarm.cli.common import account_named, as_json, emit, table, transaction
+from renderfarm.cli.common import account_named, actor, as_json, emit, table, transaction
 
 _ENTRY = ("created_at", "kind", "available_delta", "held_delta", "job_id", "note")
 
@@ -25,7 +25,7 @@ def grant(name: str, amount: int, note: str, as_json: bool) -> None:
 
     with transaction() as session:
         account = account_named(session, name)
-        give(session, account.id, amount, note)
+        give(session, account.id, amount, note, actor=actor())
         session.refresh(account)
         row = {"account": name, "available": account.available, "held": account.held}
     emit(row, as_json, lambda: click.echo(f"{name} now has {row['available']} credits."))

@@ -7,17 +7,61 @@ from typing import Any
 import click
 
 from renderfarm.cli.common import as_json, client, emit, table
-from renderfarm.client import ENDED
+from renderfarm.client import ENDED, Job
 
 _COLUMNS = ("job_id", "status", "progress_pct", "model", "mode", "credits", "created_at", "error_code")
+_id = click.argument("job_id", metavar="ID")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--status", type=click.Choice(["queued", "processing", *ENDED]), help="Only these.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 @as_json
-def jobs(status: str | None, limit: int, as_json: bool) -> None:
-    """List the jobs of the key's account, newest first."""
+@click.pass_context
+def jobs(ctx: click.Context, status: str | None, limit: int, as_json: bool) -> None:
+    """List, show, cancel and await the jobs of the key's account; alone it lists them."""
+    if ctx.invoked_subcommand is None:
+        _list(status, limit, as_json)
+
+
+@jobs.command("list")
+@click.option("--status", type=click.Choice(["queued", "processing", *ENDED]), help="Only these.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@as_json
+def list_(status: str | None, limit: int, as_json: bool) -> None:
+    """List the jobs, newest first."""
+    _list(status, limit, as_json)
+
+
+@jobs.command("show")
+@_id
+@as_json
+def show_(job_id: str, as_json: bool) -> None:
+    """Show the job ID."""
+    with client() as api:
+        _emit(api.job(job_id), as_json)
+
+
+@jobs.command("cancel")
+@_id
+@as_json
+def cancel_(job_id: str, as_json: bool) -> None:
+    """End the job ID, and give its credits back."""
+    with client() as api:
+        _emit(api.cancel(job_id), as_json)
+
+
+@jobs.command()
+@_id
+@click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds.")
+@as_json
+def wait(job_id: str, every: float, as_json: bool) -> None:
+    """Return once the job ID is complete; with 1 where it ends otherwise."""
+    with client() as api:
+        _emit(api.wait(job_id, every), as_json)
+
+
+def _list(status: str | None, limit: int, as_json: bool) -> None:
     with client() as api:
         rows = api.jobs(status or "", limit)
     emit(rows, as_json, lambda: table(_COLUMNS, rows))
@@ -30,8 +74,10 @@ def jobs(status: str | None, limit: int, as_json: bool) -> None:
 def job(job_id: str, cancel: bool, as_json: bool) -> None:
     """Show one job, or end it."""
     with client() as api:
-        found = api.cancel(job_id) if cancel else api.job(job_id)
+        _emit(api.cancel(job_id) if cancel else api.job(job_id), as_json)
 
+
+def _emit(found: Job, as_json: bool) -> None:
     def show() -> None:
         for name, value in found.items():
             if text := _words(name, value):

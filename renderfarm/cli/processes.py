@@ -1,4 +1,4 @@
-"""``farm migrate``, ``farm dispatcher``, ``farm exporter``: the farm's own processes, one at a time."""
+"""``farm migrate``, ``dispatcher``, ``courier``, ``exporter``: the farm's own processes, one at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 
 import click
 
+from renderfarm import redact
 from renderfarm.cli.common import settings
 from renderfarm.settings import Settings, SettingsError
 
@@ -31,12 +32,27 @@ def dispatcher() -> None:
     ours = _for_a_process()
     if not ours.redis_url:
         raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     database = Database(ours.database_url)
     try:
-        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(stop)
+        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(_stop())
+    finally:
+        database.close()
+
+
+@click.command()
+def courier() -> None:
+    """Send the webhooks that are due, until SIGTERM."""
+    from renderfarm.courier import Courier
+    from renderfarm.db import Database
+    from renderfarm.fetch import Guarded
+    from renderfarm.metrics import show
+    from renderfarm.storage import open_storage
+
+    ours = _for_a_process()
+    database = Database(ours.database_url)
+    try:
+        with show(ours):
+            Courier(ours, database, open_storage(ours), Guarded(ours)).run(_stop())
     finally:
         database.close()
 
@@ -49,7 +65,16 @@ def exporter() -> None:
     run_exporter(_for_a_process())
 
 
+def _stop() -> threading.Event:
+    """Set by whoever tells the process to go."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 def _for_a_process() -> Settings:
     ours = settings()
     logging.basicConfig(level=ours.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    redact.install()
     return ours

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,7 @@ from renderfarm.local.errors import StackError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from renderfarm.client import Client
+    from renderfarm.client import Client, Job
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -108,9 +108,8 @@ def run(api: Client, picture: Path, video: Path, output: Path, fields: dict[str,
     return [path for path, _ in files]
 
 
-def _watch(api: Client, job_id: str) -> dict[str, Any]:
+def _watch(api: Client, job_id: str) -> Job:
     """Follow the job with a bar on stderr; answers it as it ended."""
-    job: dict[str, Any] = {}
     with _bar() as bar:
         task = bar.add_task("queued", total=100)
         for job in api.follow(job_id):

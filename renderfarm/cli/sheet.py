@@ -35,11 +35,11 @@ def sheet(job_or_video: str, output: Path, picture: Path | None) -> None:
 
 def _files_of(job_id: str, scratch: Path) -> tuple[Path, Path, str]:
     """The job's video and output, and its model."""
-    from renderfarm import jobs
+    from renderfarm import listing
     from renderfarm.storage import StorageError, open_storage
 
     with transaction() as session:
-        job = jobs.get(session, job_id)
+        job = listing.get(session, job_id)
         if job is None:
             raise FarmError("CS-UORC01-110", f"{job_id!r} is neither a file nor a job.")
         if "output" not in job.outputs:

@@ -21,6 +21,8 @@ FARM_GROUPS = ("flower", "workers", "dispatch", "api")
 SERVICES = ("postgres", "redis")
 #: Seconds in which a worker hands over what it has in hand, with room to spare.
 _WORKER_GRACE = 45
+#: Seconds in which a courier hears what becomes of the webhooks in its hands.
+_COURIER_GRACE = 20
 #: All that is taken over from whoever calls ``farm up``, besides the settings.
 _INHERITED = (
     *("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
@@ -105,8 +107,9 @@ def _farm(home: Home, state: State) -> list[Program]:
             group="dispatch",
             place=50,
             environ=measured(name),
+            grace=_COURIER_GRACE,
         )
-        for name in ("dispatcher", "exporter")
+        for name in ("dispatcher", "courier", "exporter")
     ]
     api = Program(
         name="api",

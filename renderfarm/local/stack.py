@@ -187,10 +187,10 @@ def ensure_account(home: Home, database_url: str) -> None:
 
     database = Database(database_url, pool_size=1)
     try:
+        secret = home.key.read_text().strip() if home.key.exists() else ""
+        if secret and accounts.authenticate(database, secret):
+            return
         with database.begin() as session:
-            secret = home.key.read_text().strip() if home.key.exists() else ""
-            if secret and accounts.authenticate(session, secret):
-                return
             account = accounts.find_account(session, LOCAL_ACCOUNT)
             if account is None:
                 account = accounts.create_account(session, LOCAL_ACCOUNT)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, text
 
-from pipeline.spec import Model, Plan, Stage
+from pipeline.spec import RENDER, Model, Plan, Stage
 from renderfarm import jobs, leases, stages
 from renderfarm.claims import WorkerIdentity
 from renderfarm.errors import FarmError
@@ -88,7 +88,7 @@ def _at_its_end(farm: Farm) -> tuple[str, leases.Claim]:
         job = session.get_one(Job, job_id)
         plan = Plan.from_json(job.plan)
         session.execute(delete(Unit).where(Unit.job_id == job_id))
-        units = [_unit(job, plan, stage) for stage in Stage]
+        units = [_unit(job, plan, stage) for stage in RENDER]
         session.add_all(units)
         session.flush()
         session.add_all(_attempt(unit) for unit in units if unit.status == "done")

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from renderfarm import accounts, credits
+from renderfarm import accounts, credits, listing
 from renderfarm.trial.farm import Farm
 from renderfarm.trial.ground import ROOT, Ground
 from renderfarm.trial.load import Load, Spec
@@ -113,11 +113,10 @@ def _order(secret: str, picture: Path, clip: Path) -> bytes:
 
 def _questions(farm: Farm, folder: Path) -> list[str]:
     """A GET for each of some of the farm's jobs."""
-    from renderfarm import jobs
 
     folder.mkdir(exist_ok=True)
     with farm.database.begin() as session:
-        ids = [job.id for job in jobs.list_jobs(session, farm.account_id, limit=64)]
+        ids = [job.id for job in listing.list_jobs(session, farm.account_id, limit=64)]
     for job_id in ids:
         (folder / job_id).write_text(f"GET /api/render/{job_id} HTTP/1.1\r\nHost: farm\r\n\r\n")
     return [str(folder / job_id) for job_id in ids]

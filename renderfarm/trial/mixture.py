@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from pipeline.spec import Stage
+from pipeline.spec import RENDER
 from renderfarm.crash import Point
 from renderfarm.errors import FarmError
 from renderfarm.models import FINAL
@@ -84,7 +84,7 @@ def _still_worker(case: Case, dice: random.Random) -> None:
 def _crash_worker(case: Case, dice: random.Random) -> None:
     """It is started anew to die at some point of some stage."""
     how = dice.choice(("", "+parent"))
-    armed = f"{dice.choice(_POINTS)}/{dice.choice(list(Stage))}:{dice.randint(1, 3)}{how}@{case.token()}"
+    armed = f"{dice.choice(_POINTS)}/{dice.choice(RENDER)}:{dice.randint(1, 3)}{how}@{case.token()}"
     _worker(case, dice).restart(FARM_CRASH_AT=armed)
 
 

@@ -39,6 +39,15 @@ def test_a_picture_and_a_video_become_a_queued_job(alice: Caller, upload: dict[s
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", body["enqueued_at"])
 
 
+def test_the_address_that_is_to_be_told_is_kept_with_the_job_and_shown_to_nobody(
+    alice: Caller, farm: Farm, upload: dict[str, Any]
+) -> None:
+    url = "https://studio.example/hooks?token=private"
+    job_id = alice.post(upload | {"webhook_url": url}).get_json()["job_id"]
+    assert job_of(farm, job_id).webhook_url == url
+    assert "studio.example" not in alice.get(f"/api/render/{job_id}").text
+
+
 def test_a_job_of_a_development_farm_is_pinned_to_the_engine_that_was_chosen_there(
     alice: Caller, app: Flask, farm: Farm, upload: dict[str, Any]
 ) -> None:

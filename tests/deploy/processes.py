@@ -20,6 +20,7 @@ OWN = {"FARM_API_BIND", "FLOWER_BASIC_AUTH"}
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "api": ("gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"),
     "dispatcher": ("farm", "dispatcher"),
+    "courier": ("farm", "courier"),
     "exporter": ("farm", "exporter"),
     "migrate": ("farm", "migrate"),
     "worker-v3": ("python", "-m", "workers", "run", "v3"),

@@ -158,6 +158,7 @@ def test_replicas_are_as_told() -> None:
     assert replicas == {
         "api": 3,
         "dispatcher": 2,
+        "courier": 2,
         "exporter": 1,
         "flower": 1,
         "worker-v3": 0,

@@ -17,7 +17,7 @@ from pipeline.protocol import Progress, Request
 from pipeline.render import mask_path, render
 from pipeline.samples import Scene, make_character, make_driver
 from pipeline.sheet import make_sheet
-from pipeline.spec import Background, EngineId, Model, RenderSpec, Stage, plan_for
+from pipeline.spec import RENDER, Background, EngineId, Model, RenderSpec, Stage, plan_for
 from pipeline.stages import run
 
 
@@ -54,7 +54,7 @@ def test_a_render_has_the_drivers_frames_size_rate_and_sound(
 
 
 def test_every_stage_reports_until_all_of_it_is_done(rendered: Rendered) -> None:
-    for stage in Stage:
+    for stage in RENDER:
         events = [event for told, event in rendered.reports if told is stage]
         assert [event.done for event in events] == sorted(event.done for event in events)
         assert events[-1].done == events[-1].total
@@ -109,7 +109,7 @@ def test_a_clip_can_be_looped_to_any_length(media: tuple[Path, Path], tmp_path: 
 
 def test_the_bench_tells_time_and_memory_of_a_process_of_its_own(media: tuple[Path, Path]) -> None:
     figures = bench(*media, Model.V3)
-    assert list(figures["stages"]) == [stage.value for stage in Stage]
+    assert list(figures["stages"]) == [stage.value for stage in RENDER]
     assert all(stage["core_per_second"] >= 0 for stage in figures["stages"].values())
     assert figures["wall_seconds"] >= sum(s["wall_seconds"] for s in figures["stages"].values()) - 0.1
     assert figures["clip"]["frames"] == 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 
 from pipeline import spec
-from pipeline.spec import Background, Model, RenderSpec, Stage, VideoInfo, plan_for
+from pipeline.spec import RENDER, Background, Model, RenderSpec, Stage, VideoInfo, plan_for
 from pipeline.units import items_of
 from renderfarm import accounts, credits, dispatch, jobs, leases, places, pools, views
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.jobs import Outcome
-from renderfarm.models import Account, Artifact, Attempt, Job, Unit
+from renderfarm.models import Account, Artifact, Attempt, Job, Unit, WebhookDelivery
 from renderfarm.progress import JobProgress
 from renderfarm.settings import Settings
 from renderfarm.stages import pins_of
@@ -92,6 +92,8 @@ class Farm:
         price: int = 20,
         video: VideoInfo = VIDEO,
         mode: str = "full_pipeline",
+        stages: Sequence[Stage] = RENDER,
+        webhook_url: str | None = None,
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
@@ -100,6 +102,8 @@ class Farm:
             inputs={"picture": "in/a/picture", "video": "in/a/video"},
             mode=mode,
             credits=price,
+            stages=stages,
+            webhook_url=webhook_url,
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id
@@ -229,10 +233,12 @@ class Farm:
         assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)
 
     def do_all(self, job_id: str) -> None:
-        for stage in Stage:
+        for stage in RENDER:
             self.do(job_id, stage)
 
-    def turn_back(self, row: type[Unit] | type[Job], row_id: str, column: str, seconds: float) -> None:
+    def turn_back(
+        self, row: type[Unit] | type[Job] | type[WebhookDelivery], row_id: str, column: str, seconds: float
+    ) -> None:
         """Make a time of the row ``seconds`` older than now."""
         past = func.now() - text(f"interval '{seconds} seconds'")
         with self.database.begin() as session:

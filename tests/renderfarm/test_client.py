@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 import pytest
 
-from renderfarm.client import Client, ClientError, Unreachable, error_of
+from renderfarm.client import Client, ClientError, JobFailed, Unreachable, error_of
 from renderfarm.local.ports import free_port
 
 
@@ -137,3 +138,36 @@ def test_the_key_is_shown_to_the_farm_alone(server: str, tmp_path: Path) -> None
     with Client("http://farm.invalid", "sk-1") as client:
         client.download(f"{server}/out/video.mp4", tmp_path / "video.mp4")
     assert [key for _, key, _ in _Answers.asked] == [None]
+
+
+def test_what_is_stored_or_lies_at_an_address_is_named_in_its_own_field(server: str, tmp_path: Path) -> None:
+    video = tmp_path / "dance.mp4"
+    video.write_bytes(b"a video")
+    _will_answer(*((202, {"job_id": "job_1"}),) * 3)
+    with Client(server, "sk-1") as client:
+        client.render("char_abc", "scene_def", mapping={"person_1": "char_abc"}, fast="true")
+        client.render("https://example.org/elf.png", video)
+        client.preprocess_scene("the hall", "https://example.org/hall.mp4", model="V3_Preview")
+    stored, mixed, scene = (body for _, _, body in _Answers.asked)
+    assert dict(parse_qsl(stored.decode())) == {
+        "character_id": "char_abc",
+        "scene_id": "scene_def",
+        "character_mapping": '{"person_1": "char_abc"}',
+        "fast": "true",
+    }
+    assert b'name="ref_image_url"\r\n\r\nhttps://example.org/elf.png' in mixed
+    assert b'name="driving_video"; filename="dance.mp4"' in mixed
+    assert dict(parse_qsl(scene.decode())) == {
+        "name": "the hall",
+        "video_url": "https://example.org/hall.mp4",
+        "model": "V3_Preview",
+    }
+
+
+def test_whoever_waits_gets_the_job_or_why_there_is_none(server: str) -> None:
+    _will_answer((200, {"status": "complete"}), (200, {"status": "failed", "error_code": "CS-UORC01-101"}))
+    with Client(server) as client:
+        assert client.wait("job_1")["status"] == "complete"
+        with pytest.raises(JobFailed) as failed:
+            client.wait("job_1")
+    assert failed.value.code == "CS-UORC01-101"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from renderfarm import credits, jobs
+from renderfarm import credits, listing
 from renderfarm.errors import FarmError
 from renderfarm.models import EntryKind, Settlement
 from tests.renderfarm.farm import Farm
@@ -20,7 +20,7 @@ def test_a_job_holds_its_price_and_is_refused_where_credits_lack(farm: Farm) -> 
         farm.submit(account, price=11)
     assert farm.money(account) == (10, 20)
     with farm.database.begin() as session:
-        assert len(jobs.list_jobs(session)) == 1  # the refused one left nothing
+        assert len(listing.list_jobs(session)) == 1  # the refused one left nothing
     farm.submit(account, price=10)
     assert farm.money(account) == (0, 30)
     assert farm.mismatches() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from pipeline.spec import Model, Stage
+from pipeline.spec import RENDER, Model, Stage
 from renderfarm.errors import FarmError
 from renderfarm.jobs import FAST
 from renderfarm.models import Artifact, Job, JobStatus, Settlement, Unit
@@ -44,7 +44,7 @@ def test_each_piece_and_each_segment_is_a_unit_and_all_else_is_one(pool: Farm) -
     assert len(units_of(pool, fast, Stage.SEGMENT)) > 1
     for stage in (Stage.REFERENCE, Stage.JOIN, Stage.STITCH):
         assert units_of(pool, fast, stage) == [f"{fast}:{stage.value}:0"]
-    for stage in Stage:
+    for stage in RENDER:
         assert units_of(pool, normal, stage) == [f"{normal}:{stage.value}:0"]
     assert pool.artifacts(fast) == pool.artifacts(normal)
 
@@ -79,7 +79,7 @@ def test_a_fast_job_that_ran_on_two_workers_costs_what_it_holds(pool: Farm) -> N
     held = pool.take(first, worker("w1"))
     pool.carry_out(pool.take(second, worker("w2")))
     pool.carry_out(held)
-    for stage in Stage:
+    for stage in RENDER:
         for unit_id in units_of(pool, job_id, stage):
             if pool.unit(unit_id).status != "done":
                 pool.carry_out(pool.take(unit_id))
@@ -95,7 +95,7 @@ def test_a_fast_job_that_never_ran_on_two_workers_costs_the_normal_price(pool: F
     pool.carry_out(pool.take(units_of(pool, job_id, Stage.ANALYSE)[0], worker("w2")))
     assert not pool.job(job_id).ran_wide
     pool.hand_over(beside)
-    for stage in Stage:
+    for stage in RENDER:
         for unit_id in units_of(pool, job_id, stage):
             if pool.unit(unit_id).status != "done":
                 pool.carry_out(pool.take(unit_id))

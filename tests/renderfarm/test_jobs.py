@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from pipeline.spec import Background, Model, Stage
-from renderfarm import garbage, jobs
+from pipeline.spec import RENDER, Background, Model, Stage
+from renderfarm import garbage, jobs, listing
 from renderfarm.errors import FarmError
 from renderfarm.jobs import Outcome
-from renderfarm.models import Garbage, Job, JobStatus, Settlement, Unit
+from renderfarm.models import Garbage, Job, JobStatus, LedgerEntry, Settlement, Unit
 from tests.renderfarm.farm import ENGINES, Farm, pins, worker
 
 
@@ -45,7 +45,7 @@ def test_a_job_goes_through_its_stages_to_the_end(farm: Farm) -> None:
         (Stage.SAMPLE, {"reference", "analyse", "join", "sample", "plate"}),
         (Stage.PLATE, {"reference", "analyse", "join", "sample", "plate"}),
         (Stage.REFERENCE, {"reference", "analyse", "join", "sample", "plate", "segment"}),
-        (Stage.SEGMENT, {stage.value for stage in Stage}),
+        (Stage.SEGMENT, {stage.value for stage in RENDER}),
     ]:
         farm.do(job, stage)
         assert set(farm.units(job)) == then
@@ -71,7 +71,7 @@ def test_a_job_goes_through_its_stages_to_the_end(farm: Farm) -> None:
 def test_the_checkpoint_is_the_furthest_with_all_before_it(farm: Farm) -> None:
     job = farm.submit(farm.account())
     seen = []
-    for stage in Stage:
+    for stage in RENDER:
         farm.do(job, stage)
         seen.append(farm.job(job).checkpoint)
     assert seen == ["ref_done", "ref_done", "dri_done", "dri_done", "bg_done", "render_done", "render_done"]
@@ -227,12 +227,38 @@ def test_jobs_are_listed_newest_first_by_pages(farm: Farm) -> None:
     farm.submit(other)
     farm.cancel(mine, ids[0])
     with farm.database.begin() as session:
-        page = jobs.list_jobs(session, mine, limit=3)
-        rest = jobs.list_jobs(session, mine, before=page[-1].id)
+        page = listing.list_jobs(session, mine, limit=3)
+        rest = listing.list_jobs(session, mine, before=page[-1].id)
         assert [job.id for job in page + rest] == ids[::-1]
-        assert [job.id for job in jobs.list_jobs(session, mine, status="cancelled")] == [ids[0]]
-        assert len(jobs.list_jobs(session)) == 5
-        found = jobs.get(session, ids[2])
+        assert [job.id for job in listing.list_jobs(session, mine, status="cancelled")] == [ids[0]]
+        assert len(listing.list_jobs(session)) == 5
+        found = listing.get(session, ids[2])
         assert found is not None
         assert found.id == ids[2]
-        assert jobs.get(session, "job_unknown") is None
+        assert listing.get(session, "job_unknown") is None
+
+
+def test_a_job_passes_its_own_stages_and_no_others(farm: Farm) -> None:
+    """What it has not was done before it: a scene's pieces, a character that is stored."""
+    account = farm.account(credit=20)
+    job_id = farm.submit(account, stages=(Stage.SEGMENT, Stage.STITCH))
+    assert farm.units(job_id) == {"segment": "waiting"}
+    farm.do(job_id, Stage.SEGMENT)
+    assert farm.progress(job_id).pct == int(100 * 43 / 44)
+    assert farm.job(job_id).checkpoint == "render_done"
+    farm.do(job_id, Stage.STITCH)
+    assert (farm.job(job_id).status, farm.progress(job_id).pct) == ("complete", 100)
+    assert farm.money(account) == (0, 0)
+
+
+def test_a_free_job_ends_when_its_last_stage_does_and_moves_no_credit(farm: Farm) -> None:
+    account = farm.account(credit=0)
+    job_id = farm.submit(account, stages=(Stage.REFERENCE,), price=0)
+    farm.do(job_id, Stage.REFERENCE)
+    other = farm.submit(account, stages=(Stage.REFERENCE,), price=0)
+    farm.cancel(account, other)
+    assert (farm.job(job_id).status, farm.job(other).status) == ("complete", "cancelled")
+    with farm.database.begin() as session:
+        assert session.scalars(select(LedgerEntry)).all() == []
+        assert len(session.scalars(select(Settlement)).all()) == 2
+    assert farm.mismatches() == 0

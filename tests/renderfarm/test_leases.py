@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.spec import Background, Model, Stage
+from pipeline.spec import RENDER, Background, Model, Stage
 from renderfarm import leases, pools
 from renderfarm.claims import WorkerIdentity
 from renderfarm.jobs import Outcome
@@ -56,7 +56,7 @@ def test_a_worker_refuses_what_it_cannot_run_and_leaves_it_for_the_right_one(
 
 
 def test_stitching_asks_for_no_engine(farm: Farm, job: str) -> None:
-    for stage in list(Stage)[:-1]:
+    for stage in RENDER[:-1]:
         farm.do(job, stage)
     assert farm.take(f"{job}:stitch:0", WorkerIdentity("cpu-1", "cpu", VERSIONS))
 

@@ -58,6 +58,15 @@ def test_a_video_of_every_kind_is_taken(farm: Settings, storage: Storage, tmp_pa
     assert (video.width, video.height, video.rate, video.frames) == (128, 96, 10, 20)
 
 
+@pytest.mark.parametrize("codec", [("-c:v", "cinepak"), ("-c:v", "rawvideo", "-c:a", "adpcm_swf")])
+def test_codecs_that_nobody_writes_any_more_are_not_decoded(
+    farm: Settings, storage: Storage, tmp_path: Path, codec: tuple[str, ...]
+) -> None:
+    plain = make_clip(tmp_path / "plain.mp4", size="64x64")
+    ffmpeg("-i", plain, "-ar", "22050", *codec, tmp_path / "old.avi")
+    assert code_of(lambda: judge_video(farm, storage, tmp_path / "old.avi")) == "CS-ORIV-003"
+
+
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
 def test_a_picture_of_every_kind_is_taken(
     farm: Settings, storage: Storage, tmp_path: Path, kind: str

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from pipeline.spec import Stage
+from pipeline.spec import RENDER
 from renderfarm import dispatch, jobs, places, views
 from renderfarm.jobs import FAST
 from renderfarm.storage import FileStore
@@ -97,7 +97,7 @@ def test_no_statement_on_a_jobs_way_reads_all_that_wait(crowded: tuple[Farm, str
 
     def whole_job() -> None:
         job_id = farm.submit(account)
-        for stage in Stage:
+        for stage in RENDER:
             farm.do(job_id, stage)
 
     def begun_and_broken() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.spec import Stage
+from pipeline.spec import RENDER, Stage
 from pipeline.units import items_of
 from renderfarm.models import Job
 from renderfarm.stages import WEIGHTS
@@ -10,7 +10,7 @@ from tests.renderfarm.farm import Farm
 
 
 def test_the_weights_are_those_of_all_stages_and_make_a_hundred() -> None:
-    assert set(WEIGHTS) == set(Stage)
+    assert set(WEIGHTS) == set(RENDER)
     assert sum(WEIGHTS.values()) == 100
 
 
@@ -40,7 +40,7 @@ def test_the_percentage_never_goes_back_and_reaches_a_hundred_only_at_the_end(fa
     def look() -> None:
         seen.append(farm.progress(job).pct)
 
-    for stage in Stage:
+    for stage in RENDER:
         claim = farm.take(f"{job}:{stage.value}:0")
         farm.beat(claim, 1, 2)
         look()

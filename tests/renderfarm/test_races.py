@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from pipeline.spec import Stage
+from pipeline.spec import RENDER, Stage
 from renderfarm.errors import FarmError
 from renderfarm.models import Settlement, Unit
 from tests.renderfarm.farm import Farm
@@ -34,7 +34,7 @@ def test_cancel_against_the_last_finish_settles_once(farm: Farm) -> None:
     spent = 0
     for _ in range(12):
         job = farm.submit(account, price=20)
-        for stage in list(Stage)[:-1]:
+        for stage in RENDER[:-1]:
             farm.do(job, stage)
         claim = farm.take(f"{job}:stitch:0")
         cancelled, finished = at_once(

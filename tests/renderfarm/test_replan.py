@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.spec import Plan, Stage
-from renderfarm import jobs
+from pipeline.spec import RENDER, Plan
 from renderfarm.jobs import FAST
 from renderfarm.models import Job, JobStatus, Unit
+from renderfarm.replan import replan
 from renderfarm.stages import pins_by
 from renderfarm.storage import FileStore
 from renderfarm.sweep import Sweeper
@@ -63,7 +63,7 @@ def test_it_begins_anew_with_the_versions_that_are_there_at_the_same_price(
     assert sweeper.replan_stranded() == 0
     assert farm.artifacts(job_id) == set()
     assert farm.units(job_id)["reference"] == "waiting", "what the old engine made is made again"
-    for stage in Stage:
+    for stage in RENDER:
         farm.do(job_id, stage)
     job = farm.job(job_id)
     assert job.status == JobStatus.COMPLETE
@@ -106,4 +106,4 @@ def test_a_job_that_has_ended_is_not_planned_anew(farm: Farm) -> None:
     plan = Plan.from_json({**farm.job(job_id).plan, "version": "newer"})
     farm.cancel(account, job_id)
     with farm.database.begin() as session:
-        assert not jobs.replan(session, job_id, plan)
+        assert not replan(session, job_id, plan)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from renderfarm import db, garbage, jobs
+from renderfarm import db, garbage, jobs, listing
 from renderfarm.db import Database, after
 from renderfarm.models import Garbage, Job, Unit, Worker
 from renderfarm.storage import FileStore, StorageError
@@ -153,7 +153,7 @@ def test_many_sweepers_at_once_take_a_unit_back_once(farm: Farm, store: FileStor
         assert sum(pool.map(lambda sweeper: sweeper.sweep(), sweepers)) == 4
     assert {farm.unit(f"{job}:analyse:0").lost for job in ids} == {1}
     with farm.database.begin() as session:
-        assert jobs.list_jobs(session, status="failed") == []
+        assert listing.list_jobs(session, status="failed") == []
         assert session.query(Unit).where(Unit.status == "running").count() == 0
 
 

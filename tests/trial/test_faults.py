@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.spec import Stage
+from pipeline.spec import RENDER
 from renderfarm.crash import Point
 from renderfarm.trial import bench, checks
 from renderfarm.trial.case import Case, Fault, try_out, undisturbed
@@ -64,7 +64,7 @@ def test_every_crash_point_has_its_fault_in_every_stage_that_passes_it() -> None
     assert points >= set(Point)
     names = [fault.name for fault in every()]
     assert len(set(names)) == len(names)
-    for stage in Stage:
+    for stage in RENDER:
         assert f"a worker dies when finished in {stage}" in names
 
 

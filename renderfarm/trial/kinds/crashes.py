@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipeline.spec import Model, Stage
+from pipeline.spec import RENDER, Model, Stage
 from pipeline.units import BY_SPANS
 from renderfarm.client import ClientError
 from renderfarm.crash import Point
@@ -15,16 +15,16 @@ from renderfarm.trial.case import Case, Fault
 from renderfarm.trial.process import alive
 from renderfarm.trial.waiting import until
 
-_BY_SPANS = tuple(stage for stage in Stage if stage in BY_SPANS)
+_BY_SPANS = tuple(stage for stage in RENDER if stage in BY_SPANS)
 #: Where workers pass each of their points.
 _WORKER: dict[Point, tuple[Stage, ...]] = {
-    Point.CLAIMED: tuple(Stage),
+    Point.CLAIMED: RENDER,
     Point.DRAWN: (Stage.ANALYSE, Stage.SEGMENT),
     Point.ITEM_STORED: _BY_SPANS,
     Point.ITEM_RECORDED: _BY_SPANS,
-    Point.STORING: tuple(Stage),
-    Point.STORED: tuple(Stage),
-    Point.FINISHED: tuple(Stage),
+    Point.STORING: RENDER,
+    Point.STORED: RENDER,
+    Point.FINISHED: RENDER,
 }
 _WHO = {"": "a worker's child", "+parent": "a worker"}
 

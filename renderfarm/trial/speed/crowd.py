@@ -12,8 +12,8 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model, RenderSpec, VideoInfo, plan_for
-from renderfarm import accounts, credits, dispatch, jobs, line, media, places, pools, stages, views
+from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model, RenderSpec, plan_for
+from renderfarm import accounts, credits, dispatch, jobs, line, listing, media, places, pools, stages, views
 from renderfarm.claims import WorkerIdentity
 from renderfarm.models import Job, Unit
 from renderfarm.trial.farm import CREDITS, Farm
@@ -107,7 +107,8 @@ def _copies(table: str, model: type[Job | Unit], key: str, own: Mapping[str, str
 
 def _submit(session: Session, farm: Farm, account_id: str, like: Job) -> str:
     plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
-    video, spec = VideoInfo.from_json(like.video), RenderSpec()
+    video, spec = like.known_video, RenderSpec()
+    assert video is not None
     new = jobs.NewJob(
         spec=spec,
         plan=plan,
@@ -155,7 +156,7 @@ def _actions(farm: Farm, job: Job, known: places.Places) -> dict[str, Callable[[
 def _someone(farm: Farm) -> Job:
     """A job that waits, neither the first nor the last."""
     with farm.database.begin() as session:
-        return jobs.list_jobs(session, limit=FEW // 2)[-1]
+        return listing.list_jobs(session, limit=FEW // 2)[-1]
 
 
 def _worker(farm: Farm, number: int) -> WorkerIdentity:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from renderfarm.accounts import authenticate
 from renderfarm.cli import main
+from renderfarm.cli.common import actor
 from renderfarm.db import Database
 
 Run = Callable[..., Result]
@@ -40,16 +41,14 @@ def _json(result: Result) -> Any:
 def test_an_account_gets_a_key_that_opens_the_api_until_it_is_revoked(run: Run, database: Database) -> None:
     account = _json(run("accounts", "create", "ada", "--json"))
     key = _json(run("keys", "create", "--account", "ada", "--json"))
-    with database.begin() as session:
-        opened = authenticate(session, key["key"])
-        assert opened is not None
-        assert opened.id == account["id"]
+    opened = authenticate(database, key["key"])
+    assert opened is not None
+    assert opened.id == account["id"]
     (listed,) = _json(run("keys", "list", "--account", "ada", "--json"))
     assert (listed["id"], listed["revoked_at"]) == (key["id"], None)
     assert key["key"] not in run("keys", "list", "--account", "ada").stdout
     run("keys", "revoke", key["id"])
-    with database.begin() as session:
-        assert authenticate(session, key["key"]) is None
+    assert authenticate(database, key["key"]) is None
     assert "in use" in run("keys", "revoke", key["id"], code=1).stderr
 
 
@@ -112,7 +111,7 @@ def test_an_api_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("FARM_HOME", str(tmp_path))
     monkeypatch.setenv("FARM_API_URL", "http://127.0.0.1:1")
     result = CliRunner().invoke(main, ["jobs"])
-    assert result.exit_code == 1
+    assert result.exit_code == 6
     assert "does not answer at http://127.0.0.1:1" in result.stderr
     assert "FARM_API_URL" in result.stderr
 
@@ -145,3 +144,35 @@ def test_the_command_line_loads_nothing_slow_before_it_needs_it() -> None:
     program = f"import sys, renderfarm.cli; print(*(set({slow!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_key_has_scopes_and_an_end_and_is_rotated(run: Run) -> None:
+    run("accounts", "create", "ada")
+    key = _json(run("keys", "create", "ada", "--scope", "read", "--expires", "30d", "--json"))
+    assert (key["scopes"], key["expires_at"] is None) == ("read", False)
+    rotated = _json(run("keys", "rotate", key["id"], "--json"))
+    assert (rotated["scopes"], rotated["instead_of"]) == ("read", key["id"])
+    (new, old) = _json(run("keys", "list", "--account", "ada", "--json"))
+    assert (new["id"], new["revoked_at"]) == (rotated["id"], None)
+    assert old["revoked_at"]
+    assert "not such as 30d" in run("keys", "create", "ada", "--expires", "soon", code=2).stderr
+
+
+def test_the_audit_log_names_who_did_what(run: Run) -> None:
+    run("accounts", "create", "ada")
+    run("credits", "grant", "ada", "5")
+    entries = _json(run("audit", "--account", "ada", "--json"))
+    assert [entry["action"] for entry in entries] == ["credits.grant", "account.create"]
+    assert {entry["actor"] for entry in entries} == {actor()}
+    assert "credits.grant" in run("audit").stdout
+
+
+def test_a_failure_is_json_where_json_was_asked_for(run: Run) -> None:
+    said = json.loads(run("keys", "list", "--account", "nobody", "--json", code=1).stderr)
+    assert said["message"] == "There is no account 'nobody'."
+    assert (said["exit_code"], "farm accounts create" in said["action"]) == (1, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(run: Run, shell: str) -> None:
+    assert "_FARM_COMPLETE" in run("completion", shell).stdout

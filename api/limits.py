@@ -1,0 +1,121 @@
+"""How often one may ask: by address and by key, counted in Redis, judged before the body and the database.
+
+The windows lie on the clock, so that what is left of one is known without asking for it: a count costs one
+round trip. Flask-Limiter would need two or three for the same answer with its headers.
+Without Redis, or while it does not answer, everybody is let through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+
+import redis
+from flask import Flask, Response, current_app, g, request
+from limits import RateLimitItem, parse
+from limits.storage import RedisStorage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from api.operation import operation_of
+from renderfarm.errors import FarmError
+from renderfarm.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How long an answer is waited for, and how long one that did not come is not asked for again, in seconds.
+_PATIENCE = 0.1
+_SHUNNED = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Where one asker stands in one window."""
+
+    name: str
+    allowed: int
+    #: Seconds of a whole window.
+    window: int
+    left: int
+    #: Seconds until the next window.
+    reset: int
+
+    @property
+    def exceeded(self) -> bool:
+        return self.left < 0
+
+
+class Limits:
+    """The limits of one farm, counted over all its processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._storage = RedisStorage(
+            settings.redis_url,
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # handed on to redis-py as it is
+        )
+        self._address = parse(settings.rate_limit_address)
+        self._key = parse(settings.rate_limit_key)
+        self._render = parse(settings.rate_limit_render)
+        self._shunned_until = 0.0
+
+    def count(self, address: str, secret: str, *, rendering: bool) -> list[Count]:
+        """Count one request; nothing where Redis is away."""
+        if time.monotonic() < self._shunned_until:
+            return []
+        try:
+            counts = [self._hit("address", self._address, address)]
+            if secret and not counts[0].exceeded:
+                # Of a key only its digest is written down; whether it is anybody's is not known yet.
+                asker = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()[:32]
+                counts.append(self._hit("key", self._key, asker))
+                if rendering:
+                    counts.append(self._hit("render", self._render, asker))
+        except redis.RedisError as error:
+            self._shunned_until = time.monotonic() + _SHUNNED
+            log.warning("nobody's requests are counted for %.0f s: %s", _SHUNNED, error)
+            return []
+        return counts
+
+    def _hit(self, name: str, limit: RateLimitItem, asker: str) -> Count:
+        now, window = time.time(), limit.get_expiry()
+        count = self._storage.incr(f"{name}:{asker}:{int(now // window)}", window)
+        return Count(name, limit.amount, window, limit.amount - count, int(window - now % window) + 1)
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Count the requests of the application, where there is a Redis to count in."""
+    if settings.redis_url:
+        app.extensions["limits"] = Limits(settings)
+        app.before_request(_judge)
+        app.after_request(_tell)
+
+
+def _judge() -> None:
+    """Refuse who asks too often; CS-UORC01-111."""
+    declared = operation_of(current_app.view_functions.get(request.endpoint or "", _judge))
+    if declared is None or not declared.limited:
+        return
+    scheme, _, secret = request.headers.get("Authorization", "").strip().partition(" ")
+    limits: Limits = current_app.extensions["limits"]
+    g.counts = limits.count(
+        request.remote_addr or "",
+        secret.strip() if scheme.lower() == "bearer" else "",
+        rendering=request.method == "POST",
+    )
+    if over := [count for count in g.counts if count.exceeded]:
+        raise FarmError("CS-UORC01-111", retry_after=max(count.reset for count in over))
+
+
+def _tell(response: Response) -> Response:
+    """Say what is allowed and what is left (draft-ietf-httpapi-ratelimit-headers)."""
+    counts: list[Count] = g.get("counts") or []
+    if counts:
+        allowed = (f'"{count.name}";q={count.allowed};w={count.window}' for count in counts)
+        left = (f'"{count.name}";r={max(0, count.left)};t={count.reset}' for count in counts)
+        response.headers["RateLimit-Policy"] = ", ".join(allowed)
+        response.headers["RateLimit"] = ", ".join(left)
+    return response

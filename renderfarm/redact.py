@@ -1,0 +1,45 @@
+"""A net under the logs: what opens something is blacked out of every line, should it ever get there."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_SECRET = re.compile(
+    r"""
+    (?P<keep>\b(?:sk-|whsec_)                                    # keys, and secrets of webhooks
+      |\bX-Amz-(?:Signature|Credential|Security-Token)=         # addresses that S3 has signed
+      |://[^\s:/@]*:(?=[^\s/@]+@))                              # passwords in addresses
+    [^\s&"'<>@]+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+#: gunicorn's loggers keep their lines to themselves.
+_LOGGERS = ("", "gunicorn.error", "gunicorn.access")
+
+
+def redact(line: str) -> str:
+    """The line without its secrets; how each begins stays, to tell what it was."""
+    return _SECRET.sub(r"\g<keep>***", line)
+
+
+class _Discreet(logging.Formatter):
+    """Another formatter's lines, tracebacks among them, without secrets."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._inner.format(record))
+
+
+def install() -> None:
+    """Let no handler that is set up by now write a secret."""
+    handlers = [handler for name in _LOGGERS for handler in logging.getLogger(name).handlers]
+    if logging.lastResort is not None:
+        handlers.append(logging.lastResort)
+    for handler in handlers:
+        inner = handler.formatter or logging.Formatter()
+        if not isinstance(inner, _Discreet):
+            handler.setFormatter(_Discreet(inner))

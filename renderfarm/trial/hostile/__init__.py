@@ -1,0 +1,1 @@
+"""Media that means harm, sent through the farm's own door: ``farm bench hostile``."""
