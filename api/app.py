@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import credits, docs, errors, files, health, metrics, render, sending
-from api import credits, docs, errors, files, health, limits, metrics, render
+from api import credits, docs, errors, files, health, limits, metrics, render, sending
 from api.context import Farm
 from renderfarm import moderation
 from renderfarm.db import Database
@@ -30,7 +29,6 @@ def build(settings: Settings) -> Flask:
     app.extensions["farm"] = Farm(settings, Database(settings.database_url, _POOL), open_storage(settings))
     errors.install(app)
     metrics.install(app, settings)
-    for room in (render, sending, credits, files, health, docs):
     limits.install(app, settings)
     if settings.trusted_proxies:
         # Only the address: where the API is reached is a setting.
@@ -39,6 +37,6 @@ def build(settings: Settings) -> Flask:
         )
     if settings.moderation:
         moderation.load(settings.moderation)  # told here, not to the first who asks
-    for room in (render, credits, files, health, docs):
+    for room in (render, sending, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
     return app

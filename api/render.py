@@ -28,7 +28,6 @@ blueprint = Blueprint("render", __name__, url_prefix="/api/render")
 
 #: Fields that name a file, which a fingerprint holds by the name of its role.
 _FILES = {"ref_image_upload_id", "driving_video_upload_id"}
-_JOB_ID = re.compile(r"job_[a-z0-9]{24}")
 _ORDER = Body(
     RenderForm,
     {
@@ -40,7 +39,7 @@ _ORDER = Body(
 _REFUSALS = (
     "CS-ORCR-001",
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 14)),
-    *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-117", "CS-UORC01-122"),
+    *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-116", "CS-UORC01-117", "CS-UORC01-122", "CS-UORC01-123"),
 )
 _IDEMPOTENCY: dict[str, object] = {
     "name": HEADER,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -42,7 +43,6 @@ def with_upload_ids(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-class RenderForm(BaseModel):
 class RenderForm(Fields):
     """The fields of ``POST /api/render`` besides its files. Empty fields count as absent."""
 
@@ -80,18 +80,8 @@ class RenderForm(Fields):
 
     @classmethod
     def read(cls, fields: Mapping[str, str]) -> Self:
-        """The form of these fields; raises ``FarmError`` that names the first one that is wrong."""
-        given = with_upload_ids({name: value.strip() for name, value in fields.items() if value.strip()})
-        try:
-            return cls.model_validate(given)
-        except (ValidationError, RecursionError) as error:
-            if isinstance(error, RecursionError):  # JSON nested without end
-                raise FarmError("CS-ORIV-012") from error
-            wrong = error.errors(include_url=False)[0]
-            name = str(wrong["loc"][0])
-            reason = f"{wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
-            message = f"`{name}` is {given.get(name, '')[:60]!r}: {reason}."
-            raise FarmError(_CODES.get(name, "CS-UORC01-002"), message) from error
+        """The form of these fields, an upload's id in a file's place among them."""
+        return super().read(with_upload_ids({name: value.strip() for name, value in fields.items()}))
 
     def spec(self) -> RenderSpec:
         """What is to be seen; CS-ORIV-011 for a colour that is none, unless it is not used."""

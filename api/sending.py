@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
-from api.auth import require_account
 from api.context import Farm, answer, farm
+from api.fields import Fields
 from api.forms import read_form
+from api.operation import Body, PathId, operation
 from api.schemas import SentPart, UploadAnswer, UploadShown
 from api.uploads import nowhere
 from renderfarm import uploads
+from renderfarm.accounts import Principal
 from renderfarm.errors import FarmError
 from renderfarm.models import Upload, UploadState
 from renderfarm.storage import NotStored
@@ -23,12 +24,11 @@ from renderfarm.uploads import Kind
 blueprint = Blueprint("uploads", __name__, url_prefix="/api/uploads")
 
 _CHUNK = 1 << 18
+_UPLOAD = PathId("upload_id", "upl_[a-z0-9]{24}", "CS-UORC01-116")
 
 
-class UploadForm(BaseModel):
+class UploadForm(Fields):
     """The fields of ``POST /api/uploads``."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     kind: Kind
     """What it will be used as."""
@@ -39,27 +39,15 @@ class UploadForm(BaseModel):
     filename: str = Field("", max_length=255)
     content_type: str = Field("", max_length=100)
 
-    @classmethod
-    def read(cls, fields: Mapping[str, str], most: int) -> Self:
-        """The form of these fields; CS-UORC01-002 names a wrong one, CS-ORIV-005 a file over ``most`` MB."""
-        given = {name: value.strip() for name, value in fields.items() if value.strip()}
-        try:
-            form = cls.model_validate(given)
-        except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            name = str(wrong["loc"][0])
-            message = f"`{name}` is {given.get(name, '')[:60]!r}: {wrong['msg']}."
-            raise FarmError("CS-UORC01-002", message) from error
-        if form.size > most << 20:
-            raise FarmError("CS-ORIV-005", f"The file is larger than {most} MB.")
-        return form
-
 
 @blueprint.post("")
-def begin() -> Response:
+@operation(key=True, body=Body(UploadForm), answers=UploadAnswer, status=201)
+def begin(account: Principal) -> Response:
     """Say where the parts of a file are to be sent."""
-    account, here = require_account(), farm()
-    form = UploadForm.read(read_form(nowhere).fields, here.settings.max_upload_mb)
+    here = farm()
+    form = UploadForm.read(read_form(nowhere).fields)
+    if form.size > here.settings.max_upload_mb << 20:
+        raise FarmError("CS-ORIV-005", f"The file is larger than {here.settings.max_upload_mb} MB.")
     with here.database.begin() as session:
         upload = uploads.begin(session, here.settings, account.id, form.kind, form.size, form.sha256)
     # Written down first: should the process die here, the sweeper aborts what the store had begun.
@@ -72,33 +60,36 @@ def begin() -> Response:
 
 
 @blueprint.get("/<upload_id>")
-def show(upload_id: str) -> Response:
+@operation(key=True, path=_UPLOAD, answers=UploadAnswer)
+def show(upload_id: str, account: Principal) -> Response:
     """An upload as it is now: which parts are there, and where the others go."""
-    account = require_account()
     with farm().database.begin() as session:
         upload = uploads.of(session, account.id, upload_id)
     return answer(_shown(farm(), upload))
 
 
 @blueprint.post("/<upload_id>/complete")
-def complete(upload_id: str) -> Response:
+@operation(key=True, path=_UPLOAD, answers=UploadAnswer, codes=("CS-UORC01-002", "CS-UORC01-123"))
+def complete(upload_id: str, account: Principal) -> Response:
     """Every part was sent: make it a file that can be used."""
-    account, here = require_account(), farm()
+    here = farm()
     with here.database.begin() as session:
         upload = uploads.complete(session, here.storage, account.id, upload_id)
     return answer(_shown(here, upload))
 
 
 @blueprint.delete("/<upload_id>")
-def drop(upload_id: str) -> Response:
+@operation(key=True, path=_UPLOAD, answers="", status=204)
+def drop(upload_id: str, account: Principal) -> Response:
     """Let go of an upload, whole or not."""
-    account, here = require_account(), farm()
+    here = farm()
     with here.database.begin() as session:
         uploads.drop(session, here.settings, account.id, upload_id)
     return Response(status=204)
 
 
 @blueprint.put("/<upload_id>/parts/<int:number>")
+@operation(path=_UPLOAD, answers="", codes=("CS-UORC01-002",))
 def take(upload_id: str, number: int) -> Response:
     """Take one part, for the embedded store, from whoever has its signed address."""
     here = farm()

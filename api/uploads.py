@@ -143,7 +143,7 @@ class Uploads:
         with self._farm.database.begin() as session:
             found = uploads.of(session, self._account_id, upload_id)
         if found.state == UploadState.OPEN:
-            raise FarmError("CS-UORC01-122")
+            raise FarmError("CS-UORC01-123")
         if found.state == UploadState.USED:
             raise FarmError("CS-UORC01-116", "The upload was used by another job.")
         if found.kind != kind:

@@ -17,8 +17,7 @@ import logging
 from sqlalchemy import CompoundSelect, Select, func, select
 
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads
-from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, webhooks
+from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads, webhooks
 from renderfarm.db import Database, after
 from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.replan import replan
@@ -162,6 +161,7 @@ class Sweeper:
         """Drop the rows of uploads that nobody finished, or used, in time; their files are garbage."""
         with self._database.begin() as session:
             return uploads.forget(session, _BATCH)
+
     def forget_webhooks(self) -> int:
         """Drop what ended long ago from the log of webhooks; how many went."""
         with self._database.begin() as session:

@@ -74,7 +74,7 @@ def test_the_parts_of_an_upload_go_to_the_store_itself(
     first, last = sent["parts"]
     with urlopen(Request(last["url"], data[first["size"] :], method="PUT")):
         pass
-    assert error_of(alice.client.post(f"{path}/complete", headers=alice.headers), 409) == "CS-UORC01-122"
+    assert error_of(alice.client.post(f"{path}/complete", headers=alice.headers), 409) == "CS-UORC01-123"
     assert [part["received"] for part in alice.get(path).get_json()["parts"]] == [False, True]
     with urlopen(Request(first["url"], data[: first["size"]], method="PUT")):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,16 @@ from tests.api.conftest import Caller, error_of, part
 JOB = "job_" + "0" * 24
 #: An id that nobody has, by the endpoint that takes one. A route that is new needs a line here, or a reason
 #: below why it shows the same to all.
-PRIVATE = {"render.cancel": JOB}
+UPLOAD = "upl_" + "0" * 24
+PRIVATE = {
+    "render.cancel": JOB,
+    "uploads.show": UPLOAD,
+    "uploads.complete": UPLOAD,
+    "uploads.drop": UPLOAD,
+}
 FOR_ALL = {
     "render.show": "whoever knows the id of a job may follow it, and sees nothing private",
+    "uploads.take": "a part is taken from whoever has its signed address",
     "files.show": "finished files are fetched by their address",
 }
 
@@ -46,12 +54,16 @@ def test_every_route_that_takes_an_id_is_looked_at_here(app: Flask) -> None:
     assert {endpoint for endpoint, _ in _routes(app)} == {*PRIVATE, *FOR_ALL}
 
 
-def test_another_accounts_id_is_answered_as_one_that_is_not_there(app: Flask, bob: Caller, made: str) -> None:
+def test_another_accounts_id_is_answered_as_one_that_is_not_there(
+    app: Flask, alice: Caller, bob: Caller, made: str
+) -> None:
+    begun = alice.client.post("/api/uploads", json={"kind": "image", "size": 10}, headers=alice.headers)
+    own = {JOB: made, UPLOAD: begun.get_json()["upload_id"]}
     for (endpoint, method), rule in _routes(app).items():
         if endpoint in PRIVATE:
             theirs, nobodys = (
-                _seen(bob.client.open(rule.replace("<job_id>", one), method=method, headers=bob.headers))
-                for one in (made, PRIVATE[endpoint])
+                _seen(bob.client.open(re.sub("<.*?>", one, rule), method=method, headers=bob.headers))
+                for one in (own[PRIVATE[endpoint]], PRIVATE[endpoint])
             )
             assert theirs == nobodys, endpoint
             assert theirs[0] == 404, endpoint

@@ -54,7 +54,7 @@ def test_parts_come_in_any_order_and_are_told(alice: Caller, farm: Farm, media: 
     last = len(upload["parts"])
     assert last > 2
     send(alice, upload, data, last, 1)
-    assert error_of(alice.client.post(f"{path}/complete", headers=alice.headers), 409) == "CS-UORC01-122"
+    assert error_of(alice.client.post(f"{path}/complete", headers=alice.headers), 409) == "CS-UORC01-123"
     there = [part["number"] for part in alice.get(path).get_json()["parts"] if part["received"]]
     assert there == [1, last]
     send(alice, upload, data)
