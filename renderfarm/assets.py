@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from pipeline.spec import CHARACTER, SCENE, Plan, RenderSpec
-from renderfarm import holdings, jobs
+from renderfarm import free, holdings, jobs
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
@@ -31,7 +31,11 @@ _NO_TEMPLATE = "CS-UORC01-120"
 def prepare(
     session: Session, settings: Settings, account_id: str, kind: JobKind, name: str, new: NewJob
 ) -> Asset:
-    """A new character or scene, and the free job that prepares it from the inputs of ``new``."""
+    """A new character or scene, and the free job that prepares it from the inputs of ``new``.
+
+    Raises CS-UORC01-118 where the account has had enough for nothing today.
+    """
+    free.check_preprocess(session, settings, account_id)
     whole = replace(new, kind=kind, stages=_STAGES[kind], mode="full_pipeline", credits=0)
     job = jobs.submit(session, settings, account_id, whole)
     return _add(session, Asset(id=new_id(_PREFIX[kind]), kind=kind.value, name=name), job)
