@@ -19,6 +19,7 @@ from pipeline.ahead import ahead
 from pipeline.choice import Fixed
 from pipeline.ffmpeg import VideoWriter, read_chosen, read_frames
 from pipeline.pace import Pace
+from pipeline.portrait import portray_people, portray_picture
 from pipeline.protocol import Done, Item, Progress, Report, Request
 from pipeline.spec import Background, Span, Stage, VideoInfo
 from pipeline.units import items_of, numbered
@@ -131,6 +132,14 @@ def _segment(request: Request, report: Report, fixed: Fixed) -> Done:
     return Done()
 
 
+def _portrait(request: Request, report: Report, _: Fixed) -> Done:
+    """Its one person fills the frame."""
+    if "tracks" not in request.inputs:
+        return portray_picture(request, report)
+    video = _video(request)
+    return portray_people(request, report, [(video.frames // 2, (0, 0, video.width, video.height))])
+
+
 #: What ``pipeline.stages`` runs; stitching is the same for all engines, and is not here.
 STAGES: Mapping[Stage, Callable[[Request, Report, Fixed], Done]] = {
     Stage.REFERENCE: _reference,
@@ -139,6 +148,7 @@ STAGES: Mapping[Stage, Callable[[Request, Report, Fixed], Done]] = {
     Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
+    Stage.PORTRAIT: _portrait,
 }
 
 

@@ -94,7 +94,8 @@ class Item:
 class Done:
     """The request is finished.
 
-    ``files``: REFERENCE ``character``; JOIN ``tracks``; PLATE ``plate``; STITCH ``output``,
+    ``files``: REFERENCE ``character``; JOIN ``tracks``; PLATE ``plate``; PORTRAIT ``thumbnail`` and,
+    of a scene, ``portrait-0000`` (one per person); STITCH ``output``,
     ``thumbnail`` and, for a transparent background, ``mask``. ANALYSE, SAMPLE and SEGMENT have
     theirs in their items. ``facts`` is small JSON that later stages need: JOIN gives ``cuts`` (frame
     numbers) and ``people`` (ids); STITCH gives ``frames`` and ``duration``.

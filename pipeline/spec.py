@@ -45,6 +45,7 @@ class Stage(StrEnum):
     SAMPLE = "sample"  # video, tracks -> the frames that plates are made from, piece by piece
     PLATE = "plate"  # tracks, samples -> the background without the people
     SEGMENT = "segment"  # all of it -> encoded segments
+    PORTRAIT = "portrait"  # picture or people -> what a stored character or scene is known by
     STITCH = "stitch"  # segments -> the finished video, with sound
 
 
@@ -59,6 +60,10 @@ RENDER = (
     Stage.STITCH,
 )
 
+#: The stages that prepare a character from a picture, and a scene from a video.
+CHARACTER = (Stage.REFERENCE, Stage.PORTRAIT)
+SCENE = (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE, Stage.PORTRAIT)
+
 #: What each stage waits for, of what its job consists of. The unit that finishes the last of them makes
 #: the next.
 NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
@@ -68,6 +73,7 @@ NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.SAMPLE: (Stage.JOIN,),
     Stage.PLATE: (Stage.SAMPLE,),
     Stage.SEGMENT: (Stage.REFERENCE, Stage.PLATE),
+    Stage.PORTRAIT: (Stage.REFERENCE, Stage.PLATE),
     Stage.STITCH: (Stage.SEGMENT,),
 }
 

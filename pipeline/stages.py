@@ -162,6 +162,12 @@ def _stitch(request: Request, report: Report) -> Done:
     return stitch(request, report)
 
 
+def _portrait(request: Request, report: Report) -> Done:
+    from pipeline.portrait import portray
+
+    return portray(request, report)
+
+
 _STAGES = {
     Stage.REFERENCE: _reference,
     Stage.ANALYSE: _analyse,
@@ -169,5 +175,6 @@ _STAGES = {
     Stage.SAMPLE: _sample,
     Stage.PLATE: _plate,
     Stage.SEGMENT: _segment,
+    Stage.PORTRAIT: _portrait,
     Stage.STITCH: _stitch,
 }

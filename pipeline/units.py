@@ -18,6 +18,7 @@ _WANTS: Mapping[Stage, tuple[str, ...]] = {
     Stage.SAMPLE: ("video", "tracks", "matte-"),
     Stage.PLATE: ("tracks", "sample-"),
     Stage.SEGMENT: ("video", "character", "character-", "tracks", "plate", "matte-"),
+    Stage.PORTRAIT: ("picture", "video", "tracks"),
     Stage.STITCH: ("video", "segment-", "mask-"),
 }
 
@@ -70,6 +71,7 @@ def files_of(stage: Stage, spec: RenderSpec) -> tuple[str, ...]:
         Stage.REFERENCE: tuple(numbered("character", number) for number in spec.characters),
         Stage.JOIN: ("tracks",),
         Stage.PLATE: ("plate",),
+        Stage.PORTRAIT: ("thumbnail",),
         Stage.STITCH: ("output", "thumbnail", *mask),
     }
     return gives.get(stage, ())

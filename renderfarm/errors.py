@@ -33,7 +33,7 @@ _ROWS = (
     PublicError("CS-ORIV-010", 409, "The character or scene is not ready yet.", "Wait until its status is `ready`."),
     PublicError("CS-ORIV-011", 400, "`background_mode` or `bg_color` is invalid.", "Use original, solid or transparent, and a colour as `R,G,B` with 0-255 each."),
     PublicError("CS-ORIV-012", 400, "`character_mapping` is invalid.", 'Send JSON such as {"person_a1b2c3d4": "char_..."}.'),
-    PublicError("CS-ORIV-013", 400, "The scene was preprocessed for another model.", "Leave `model` out, or preprocess the scene for this model."),
+    PublicError("CS-ORIV-013", 409, "The scene was preprocessed for another model.", "Leave `model` out, or preprocess the scene for this model."),
     PublicError("CS-ORIV-014", 400, "The address may not or cannot be fetched.", "Upload the file itself."),
     PublicError("CS-UORC01-001", 400, "Fast mode has no free capacity now.", "Send it with `fast=false`, or try again later."),
     PublicError("CS-UORC01-002", 400, "A parameter is invalid.", "Correct the parameter that the message names."),
@@ -57,6 +57,7 @@ _ROWS = (
     PublicError("CS-UORC01-119", 403, "The key may not do that.", "Use a key with the scope that the message names."),
     PublicError("CS-UORC01-117", 403, "The request was refused by moderation.", "Use another picture or video; nothing was charged."),
     PublicError("CS-UORC01-122", 503, "The request could not be judged by moderation.", "Try again later; nothing was charged."),
+    PublicError("CS-UORC01-120", 404, "The template was not found.", "See `GET /api/templates` for what there is."),
     PublicError("CS-UORC01-199", 500, "Something went wrong on our side.", "Try again; if it stays, send us the time and the job's id."),
 )  # fmt: skip
 

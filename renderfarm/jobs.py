@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, free, garbage, line, stages, units, webhooks
+from renderfarm import credits, free, garbage, holdings, line, stages, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -151,6 +151,8 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     units.make(session, job, stages.following(new.stages, (), ()))
     garbage.keep(session, new.inputs.values())
     credits.hold(session, account_id, job.id, new.credits or 0)
+    if not new.stages:
+        _end(session, settings, job, JobStatus.COMPLETE)
     announce(session)
     return job
 
@@ -218,7 +220,7 @@ def finish(
     job.checkpoint = stages.checkpoint_of(own, done)
     units.make(session, job, stages.following(own, done, made))
     if done.issuperset(own):
-        job.outputs = {file.name: file.key for file in files if file.name in stages.OUTPUTS}
+        job.outputs = {file.name: file.key for file in files}
         garbage.keep(session, job.outputs.values())
         _end(session, settings, job, JobStatus.COMPLETE)
     announce(session)
@@ -396,8 +398,11 @@ def _end(
     for unit in drop_units(session, job, Unit.status.in_(_OPEN), Outcome.CANCELLED):
         _set(unit, finished_at=func.now())
     session.flush()
-    left = [] if status is JobStatus.COMPLETE else job.inputs.values()
-    garbage.throw(session, settings, [f"work/{job.id}/", *left])
+    left = [] if status is JobStatus.COMPLETE else holdings.own_inputs(session, job)
+    if status is not JobStatus.COMPLETE or job.kind == JobKind.RENDER:
+        left.append(f"work/{job.id}/")  # a finished character or scene is what it has there
+    garbage.throw(session, settings, left)
+    holdings.give_back(session, settings, job.id)
     if status is JobStatus.COMPLETE:
         credits.capture(session, job, _charge(job))
     else:

@@ -231,6 +231,38 @@ class Job(Base):
         return None if self.video is None else VideoInfo.from_json(self.video)
 
 
+class Asset(Base):
+    """A stored character or scene, a template, or the import of one.
+
+    What it is made of belongs to its job, whose status is its own.
+    """
+
+    __tablename__ = "assets"
+    __table_args__ = (Index("assets_by_account", "account_id", "kind", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # char_... | scene_... | template_...
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    kind: Mapped[str]  # JobKind: character | scene
+    name: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    #: The asset whose files it uses, where they are not its own.
+    source_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id"), index=True)
+    #: Since when every account may import it.
+    published_at: Mapped[datetime | None]
+    #: Since when nobody finds it any more.
+    deleted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AssetUse(Base):
+    """A job that works with an asset's files: while it is open they stay."""
+
+    __tablename__ = "asset_uses"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    asset_id: Mapped[str] = mapped_column(ForeignKey("assets.id"), primary_key=True, index=True)
+
+
 class Unit(Base):
     """One piece of work of one job: what a message names and a worker claims."""
 

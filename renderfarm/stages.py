@@ -20,6 +20,7 @@ WEIGHTS: Mapping[Stage, int] = {
     Stage.PLATE: 2,
     Stage.SEGMENT: 43,
     Stage.STITCH: 1,
+    Stage.PORTRAIT: 1,
 }
 
 #: Checkpoints in the order in which clients know them, and the stage that ends in each.
@@ -30,8 +31,8 @@ CHECKPOINTS: Mapping[str, Stage] = {
     "render_done": Stage.SEGMENT,
 }
 
-#: What a job's last unit delivers.
-OUTPUTS = ("output", "mask", "thumbnail")
+#: The last stages of jobs: what they deliver is kept, and public.
+LAST = frozenset({Stage.STITCH, Stage.PORTRAIT})
 
 #: Stages that work through the video frame by frame; the size of the others is counted in percent.
 _BY_FRAME = frozenset({Stage.ANALYSE, Stage.SAMPLE, Stage.SEGMENT})

@@ -21,6 +21,7 @@ from renderfarm import crash, jobs, leases
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
+from renderfarm.stages import LAST
 from renderfarm.storage import Storage, StorageError, Stored, StoredFile, checksum
 from workers.drawing import Drawing, DrawingError, Patience
 from workers.fetched import Fetched
@@ -196,7 +197,7 @@ class Attempt:
         if not path.is_file():
             raise BrokenPromise(f"The engine did not write {name}.")
         claim = self._claim
-        if claim.stage is Stage.STITCH:
+        if claim.stage in LAST:
             key = f"out/{claim.job_id}/{checksum(path).sha256}{path.suffix}"
             if not self.record(lambda session: leases.promise(session, self._tools.settings, claim, key)):
                 raise Stopped(Reason.LOST)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.choice import Fixed
 from pipeline.errors import EngineError
@@ -18,7 +19,7 @@ from pipeline.ffmpeg import probe, read_frames
 from pipeline.fixed import STAGES
 from pipeline.protocol import Item, Progress, Request
 from pipeline.render import stages_of
-from pipeline.spec import RENDER, Background, Model, Plan, RenderSpec, Span, Stage, plan_for
+from pipeline.spec import CHARACTER, SCENE, Background, Model, Plan, RenderSpec, Span, Stage, plan_for
 from pipeline.stages import run
 from pipeline.units import files_of, inputs_of
 from tests.clips import make_clip, make_picture
@@ -54,7 +55,7 @@ def bytes_of(files: dict[str, Path]) -> dict[str, bytes]:
 
 
 def test_it_has_every_stage_but_stitching_which_is_the_same_for_all() -> None:
-    assert set(STAGES) == set(RENDER) - {Stage.STITCH}
+    assert set(STAGES) == set(Stage) - {Stage.STITCH}
 
 
 def test_its_video_has_the_drivers_frames_and_sound_and_the_same_bytes_every_time(
@@ -142,3 +143,21 @@ print(*sorted({"torch", "torchvision", "mediapipe", "cv2", "scipy"} & set(sys.mo
 """
     command = [sys.executable, "-c", program, *map(str, media), str(tmp_path / "made")]
     assert subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split() == []
+
+
+def test_a_character_and_a_scene_are_known_by_small_pictures(
+    media: tuple[Path, Path], tmp_path: Path
+) -> None:
+    picture, video = media
+    drawn = partial(run, fixed=FIXED)
+    made: dict[str, set[str]] = {}
+    for name, stages, pictures in (("character", CHARACTER, [picture]), ("scene", SCENE, [])):
+        (folder := tmp_path / name).mkdir()
+        options = {"run": drawn, "plan": plan_of(FIXED), "stages": stages}
+        *_, (last, files, _) = stages_of(pictures, video, RenderSpec(), folder, **options)
+        assert last is Stage.PORTRAIT
+        made[name] = set(files)
+        for path in files.values():
+            with Image.open(path) as image:
+                assert (image.format, max(image.size) <= 512) == ("JPEG", True)
+    assert made == {"character": {"thumbnail"}, "scene": {"thumbnail", "portrait-0000"}}

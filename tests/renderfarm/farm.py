@@ -20,7 +20,7 @@ from renderfarm.jobs import Outcome
 from renderfarm.models import Account, Artifact, Attempt, Job, Unit, WebhookDelivery
 from renderfarm.progress import JobProgress
 from renderfarm.settings import Settings
-from renderfarm.stages import pins_of
+from renderfarm.stages import LAST, pins_of
 from renderfarm.storage import StoredFile
 
 VIDEO = VideoInfo(width=320, height=180, rate=Fraction(30), frames=600, has_sound=True, codec="h264")
@@ -229,6 +229,7 @@ class Farm:
         for span in claim.spans:
             assert self.add_item(claim, *items_of(stage, claim.spec, span))
         files = {"reference": ["character"], "join": ["tracks"], "plate": ["plate"]}
+        files["portrait"] = ["thumbnail", "portrait-0000"]
         done = {"stitch": ["output", "mask", "thumbnail"], **files}.get(stage.value, [])
         assert self.finish(claim, *done, facts={"cuts": [250]} if stage is Stage.JOIN else None)
 
@@ -251,5 +252,5 @@ class Farm:
 
 def stored(claim: Claim, name: str) -> StoredFile:
     """A file of the attempt, as the worker reports it."""
-    folder = f"out/{claim.job_id}/" if claim.stage is Stage.STITCH else claim.folder
+    folder = f"out/{claim.job_id}/" if claim.stage in LAST else claim.folder
     return StoredFile(name, f"{folder}{name}", 100, "0" * 64)

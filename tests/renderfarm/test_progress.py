@@ -9,9 +9,9 @@ from renderfarm.stages import WEIGHTS
 from tests.renderfarm.farm import Farm
 
 
-def test_the_weights_are_those_of_all_stages_and_make_a_hundred() -> None:
-    assert set(WEIGHTS) == set(RENDER)
-    assert sum(WEIGHTS.values()) == 100
+def test_the_weights_are_those_of_all_stages_and_a_renders_make_a_hundred() -> None:
+    assert set(WEIGHTS) == set(Stage)
+    assert sum(WEIGHTS[stage] for stage in RENDER) == 100
 
 
 def test_a_waiting_job_is_at_nothing(farm: Farm) -> None:

@@ -1,0 +1,67 @@
+"""Whose files are whose: what jobs use of assets, and when an asset's bytes may go.
+
+A deleted asset is hidden at once. Its files go with the last open job that uses them, and never while a
+template or an import stands on them. Assets are locked after jobs and units, and before accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from renderfarm import garbage
+from renderfarm.models import FINAL, Asset, AssetUse, Job
+from renderfarm.settings import Settings
+
+
+def use(session: Session, job_id: str, asset_ids: Iterable[str]) -> bool:
+    """The job works with the files of these assets from now on; False where one was deleted meanwhile.
+
+    The caller's transaction must not be committed then.
+    """
+    wanted = set(asset_ids)
+    query = select(Asset).where(Asset.id.in_(wanted), Asset.deleted_at.is_(None)).order_by(Asset.id)
+    found = session.scalars(query.with_for_update(read=True)).all()
+    owners = {asset.source_id or asset.id for asset in found}
+    session.add_all(AssetUse(job_id=job_id, asset_id=owner) for owner in owners)
+    return len(found) == len(wanted)
+
+
+def own_inputs(session: Session, job: Job) -> list[str]:
+    """The storage keys of a job's inputs that no asset has lent it."""
+    lenders = (
+        select(Job.inputs)
+        .join(Asset, Asset.job_id == Job.id)
+        .join(AssetUse, AssetUse.asset_id == Asset.id)
+        .where(AssetUse.job_id == job.id)
+    )
+    lent = {key for inputs in session.scalars(lenders) for key in inputs.values()}
+    return [key for key in job.inputs.values() if key not in lent]
+
+
+def give_back(session: Session, settings: Settings, job_id: str) -> None:
+    """The job has ended: what it alone has kept of deleted assets becomes garbage."""
+    used = select(AssetUse.asset_id).where(AssetUse.job_id == job_id)
+    _let_go(session, settings, session.scalars(used).all())
+
+
+def hide(session: Session, settings: Settings, asset: Asset) -> None:
+    """Nobody finds the asset any more, and its bytes go when nobody needs them."""
+    session.execute(update(Asset).where(Asset.id == asset.id).values(deleted_at=func.now()))
+    _let_go(session, settings, {asset.id, asset.source_id or asset.id})
+
+
+def _let_go(session: Session, settings: Settings, asset_ids: Iterable[str]) -> None:
+    locked = select(Asset.id).where(Asset.id.in_(set(asset_ids))).order_by(Asset.id).with_for_update()
+    ids = session.scalars(locked).all()
+    heir = aliased(Asset)
+    in_use = exists().where(
+        AssetUse.asset_id == Asset.id, AssetUse.job_id == Job.id, Job.status.not_in(FINAL)
+    )
+    stood_on = exists().where(heir.source_id == Asset.id, heir.deleted_at.is_(None))
+    free = Asset.deleted_at.is_not(None) & Asset.source_id.is_(None) & ~in_use & ~stood_on
+    for job_id in session.scalars(select(Asset.job_id).where(Asset.id.in_(ids), free)).all():
+        job = session.get_one(Job, job_id)
+        garbage.throw(session, settings, [f"work/{job_id}/", *job.inputs.values(), *job.outputs.values()])
