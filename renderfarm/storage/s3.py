@@ -126,8 +126,7 @@ class S3Store(Storage):
         return Stored(size, digest.hexdigest())
 
     def open_parts(self, key: str, parts: int, content_type: str = "") -> str:
-        if parts == 1:
-            return ""  # a plain PUT
+        # However many: the address of a plain PUT would stay good when the object is somebody's.
         kind: dict[str, Any] = {"ContentType": content_type} if content_type else {}
         with _bucket(key):
             begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=checked(key), **kind)
@@ -135,26 +134,22 @@ class S3Store(Storage):
 
     def part_url(self, key: str, handle: str, number: int, size: int, seconds: float) -> str | None:
         # The length is signed with the rest: the store refuses what is longer or shorter.
-        params: dict[str, Any] = {"Bucket": self._bucket, "Key": checked(key), "ContentLength": size}
-        if handle:
-            params |= {"UploadId": handle, "PartNumber": number}
-        method = "upload_part" if handle else "put_object"
-        return self._client.generate_presigned_url(method, Params=params, ExpiresIn=max(1, int(seconds)))
+        where = {"Bucket": self._bucket, "Key": checked(key), "UploadId": handle}
+        params = {**where, "PartNumber": number, "ContentLength": size}
+        return self._client.generate_presigned_url(
+            "upload_part", Params=params, ExpiresIn=max(1, int(seconds))
+        )
 
     def part_writer(self, key: str, number: int) -> Writer:
         raise StorageError("parts are sent to the store itself")
 
     def parts(self, key: str, handle: str, part_size: int) -> dict[int, int]:
         try:
-            if not handle:
-                return {1: self.size(key)}
             return {part["PartNumber"]: part["Size"] for part in self._parts(key, handle)}
         except NotStored:
             return {}
 
     def join_parts(self, key: str, handle: str, part_size: int) -> None:
-        if not handle:
-            return
         try:
             made: Sequence[CompletedPartTypeDef] = [
                 {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in self._parts(key, handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -83,3 +84,15 @@ def test_the_parts_of_an_upload_go_to_the_store_itself(
     (key,) = farm.storage.list(f"in/{alice.account_id}/")
     assert farm.storage.size(key) == len(data)
     farm.storage.delete(key)
+
+
+def test_a_small_upload_has_one_address(alice: Caller, farm: Farm, media: Path) -> None:
+    data = (media / "picture.png").read_bytes()
+    asked = {"kind": "image", "size": len(data)}
+    sent = alice.client.post("/api/uploads", headers=alice.headers, json=asked).get_json()
+    with urlopen(Request(sent["url"], data, method="PUT")):
+        pass
+    done = alice.client.post(f"/api/uploads/{sent['upload_id']}/complete", headers=alice.headers)
+    assert done.get_json()["state"] == "complete"
+    for key in list(farm.storage.list(f"in/{alice.account_id}/")):
+        farm.storage.delete(key)
