@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import credits, docs, errors, files, health, limits, metrics, render, sending
+from api import characters, credits, docs, errors, files, health, limits, metrics, render, scenes, sending
 from api.context import Farm
 from renderfarm import moderation
 from renderfarm.db import Database
@@ -37,6 +37,7 @@ def build(settings: Settings) -> Flask:
         )
     if settings.moderation:
         moderation.load(settings.moderation)  # told here, not to the first who asks
-    for room in (render, sending, credits, files, health, docs):
+    app.register_blueprint(scenes.templates_blueprint)
+    for room in (render, characters, scenes, sending, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
     return app

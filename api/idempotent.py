@@ -16,6 +16,16 @@ log = logging.getLogger(__name__)
 
 #: The header.
 HEADER = "Idempotency-Key"
+#: How it is documented.
+PARAMETER: dict[str, object] = {
+    "name": HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "A word of your choice for this order. Sent again within 24 hours with the same fields "
+    "and files, it is answered with the same job, marked `Idempotency-Replayed: true`, and charged once; "
+    "with others, or while the first is still coming in, with CS-UORC01-113. A request that was refused "
+    "leaves its key free.",
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from api.auth import SIGHT, require_sight
 from api.context import Farm, answer, farm
 from api.forms import Form, read_form
-from api.idempotent import HEADER, idempotent
+from api.idempotent import PARAMETER, idempotent
 from api.operation import JOB, Body, operation
 from api.pages import JobsQuery
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
@@ -41,19 +41,10 @@ _REFUSALS = (
     *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 14)),
     *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-116", "CS-UORC01-117", "CS-UORC01-122", "CS-UORC01-123"),
 )
-_IDEMPOTENCY: dict[str, object] = {
-    "name": HEADER,
-    "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    "description": "A word of your choice for this order. Sent again within 24 hours with the same fields "
-    "and files, it is answered with the same job, marked `Idempotency-Replayed: true`, and charged once; "
-    "with others, or while the first is still coming in, with CS-UORC01-113. A request that was refused "
-    "leaves its key free.",
-}
 
 
 @blueprint.post("")
-@operation(key=True, body=_ORDER, headers=(_IDEMPOTENCY,), answers=Accepted, status=202, codes=_REFUSALS)
+@operation(key=True, body=_ORDER, headers=(PARAMETER,), answers=Accepted, status=202, codes=_REFUSALS)
 def submit(account: Principal) -> Response:
     """Take a render: the key first, then the body, then what it holds, then the credits."""
     here = farm()

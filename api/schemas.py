@@ -223,6 +223,158 @@ class CreditsAnswer(Credits):
     data: Credits
 
 
+class PreparedAnswer(_Answer):
+    """A character or scene that is being prepared."""
+
+    job_id: str
+    status: Literal["pending", "processing", "ready", "failed"]
+    enqueued_at: Moment
+
+
+class CharacterAccepted(PreparedAnswer):
+    """A character that is being prepared."""
+
+    character_id: str
+
+
+class CharacterAcceptedAnswer(CharacterAccepted):
+    """The same at the top and under `data`."""
+
+    data: CharacterAccepted
+
+
+class SceneAccepted(PreparedAnswer):
+    """A scene that is being prepared, or was imported."""
+
+    scene_id: str
+
+
+class SceneAcceptedAnswer(SceneAccepted):
+    """The same at the top and under `data`."""
+
+    data: SceneAccepted
+
+
+class CharacterShown(_Answer):
+    """A character as it is now."""
+
+    id: str
+    name: str
+    status: Literal["pending", "processing", "ready", "failed"]
+    job_id: str
+    error: str | None
+    error_code: str | None
+    error_message: str | None
+    thumbnail_url: str | None
+    credits_used: int
+    created_at: Moment
+    completed_at: Moment | None
+
+
+class CharacterAnswer(CharacterShown):
+    """The same at the top and under `data`."""
+
+    data: CharacterShown
+
+
+class CharacterList(_Answer):
+    """Characters, the newest first."""
+
+    characters: list[CharacterShown]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null on the last."""
+
+
+class CharacterPage(CharacterList):
+    """The same at the top and under `data`."""
+
+    data: CharacterList
+
+
+class SegmentShown(_Answer):
+    """A person of a scene."""
+
+    uuid: str
+    """Name them by it in `character_mapping`."""
+    type: Literal["human"]
+    thumbnail_url: str | None
+
+
+class SceneShown(CharacterShown):
+    """A scene as it is now. It is bound to its model."""
+
+    model: Model
+    background_mode: Background
+    duration_seconds: float
+    fps: float
+    total_frames: int
+    width: int
+    height: int
+    segments: list[SegmentShown]
+    """The people, the lead first; empty until it is ready."""
+
+
+class SceneAnswer(SceneShown):
+    """The same at the top and under `data`."""
+
+    data: SceneShown
+
+
+class SceneList(_Answer):
+    """Scenes, the newest first."""
+
+    scenes: list[SceneShown]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null on the last."""
+
+
+class ScenePage(SceneList):
+    """The same at the top and under `data`."""
+
+    data: SceneList
+
+
+class DeletedShown(_Answer):
+    """What is hidden from now on; its bytes go with the last job that uses them."""
+
+    id: str
+    deleted: Literal[True] = True
+
+
+class DeletedAnswer(DeletedShown):
+    """The same at the top and under `data`."""
+
+    data: DeletedShown
+
+
+class TemplateShown(_Answer):
+    """A scene that an operator has published."""
+
+    id: str
+    template_id: str
+    name: str
+    model: Model
+    duration_seconds: float
+    fps: float
+    total_frames: int
+    width: int
+    height: int
+    thumbnail_url: str | None
+    segments: list[SegmentShown]
+
+
+class TemplateList(_Answer):
+    """What every account may import, the newest first."""
+
+    templates: list[TemplateShown]
+
+
+class TemplatesAnswer(TemplateList):
+    """The same at the top and under `data`."""
+
+    data: TemplateList
+
+
 class SentPart(_Answer):
     """One part of an upload."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import func, insert, literal, select
+from sqlalchemy import func, insert, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipeline.spec import CHARACTER, SCENE, Plan, RenderSpec
@@ -19,7 +19,17 @@ from renderfarm.jobs import NewJob
 from renderfarm.models import FINAL, Artifact, Asset, Job, JobKind, JobStatus
 from renderfarm.settings import Settings
 
-__all__ = ["delete", "find", "import_template", "prepare", "publish", "templates", "unpublish"]
+__all__ = [
+    "delete",
+    "find",
+    "import_template",
+    "made_by",
+    "page",
+    "prepare",
+    "publish",
+    "templates",
+    "unpublish",
+]
 
 #: How the ids of each kind begin, and what says that there is none.
 _PREFIX = {JobKind.CHARACTER: "char", JobKind.SCENE: "scene"}
@@ -52,6 +62,27 @@ def find(session: Session, account_id: str, kind: JobKind, asset_id: str) -> Ass
     ):
         raise FarmError(_MISSING[kind])
     return asset
+
+
+def made_by(session: Session, job_id: str) -> Asset:
+    """The asset that the job prepares; there has to be one."""
+    return session.scalars(select(Asset).where(Asset.job_id == job_id)).one()
+
+
+def page(
+    session: Session, account_id: str, kind: JobKind, before: str | None = None, limit: int = 50
+) -> list[Asset]:
+    """The account's assets of a kind, newest first; ``before`` is the id of the last of the page before."""
+    query = select(Asset).where(
+        Asset.account_id == account_id,
+        Asset.kind == kind,
+        Asset.deleted_at.is_(None),
+        Asset.published_at.is_(None),
+    )
+    if before is not None:
+        cursor = select(Asset.created_at, Asset.id).where(Asset.id == before, Asset.account_id == account_id)
+        query = query.where(tuple_(Asset.created_at, Asset.id) < cursor.scalar_subquery())
+    return list(session.scalars(query.order_by(Asset.created_at.desc(), Asset.id.desc()).limit(limit)))
 
 
 def delete(session: Session, settings: Settings, asset: Asset) -> None:

@@ -42,13 +42,15 @@ class Caller:
     def get(self, path: str, **more: Any) -> TestResponse:
         return self.client.get(path, headers=self.headers, **more)
 
-    def post(self, data: dict[str, Any] | None = None, **more: Any) -> TestResponse:
+    def post(
+        self, data: dict[str, Any] | None = None, path: str = "/api/render", **more: Any
+    ) -> TestResponse:
         if data is not None and "content_type" not in more:
             boundary, body = encode_multipart(data)  # the client's own way leaves a file open
             more |= {"data": body, "content_type": f"multipart/form-data; boundary={boundary}"}
         elif data is not None:
             more["data"] = data
-        return self.client.post("/api/render", headers=self.headers, **more)
+        return self.client.post(path, headers=self.headers, **more)
 
     def delete(self, path: str) -> TestResponse:
         return self.client.delete(path, headers=self.headers)

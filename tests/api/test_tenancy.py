@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +15,22 @@ from werkzeug.test import TestResponse
 from api.context import Farm
 from renderfarm import accounts
 from renderfarm.accounts import Scope
-from tests.api.conftest import Caller, error_of, part
+from tests.api.conftest import Caller, error_of, part, sent
 
 JOB = "job_" + "0" * 24
 #: An id that nobody has, by the endpoint that takes one. A route that is new needs a line here, or a reason
 #: below why it shows the same to all.
 UPLOAD = "upl_" + "0" * 24
+CHARACTER, SCENE = "char_" + "0" * 24, "scene_" + "0" * 24
 PRIVATE = {
     "render.cancel": JOB,
     "uploads.show": UPLOAD,
     "uploads.complete": UPLOAD,
     "uploads.drop": UPLOAD,
+    "characters.show": CHARACTER,
+    "characters.delete": CHARACTER,
+    "scenes.show": SCENE,
+    "scenes.delete": SCENE,
 }
 FOR_ALL = {
     "render.show": "whoever knows the id of a job may follow it, and sees nothing private",
@@ -55,10 +61,13 @@ def test_every_route_that_takes_an_id_is_looked_at_here(app: Flask) -> None:
 
 
 def test_another_accounts_id_is_answered_as_one_that_is_not_there(
-    app: Flask, alice: Caller, bob: Caller, made: str
+    app: Flask, alice: Caller, bob: Caller, made: str, media: Path
 ) -> None:
+    image, video = ({"image": sent(media / "picture.png")}, {"video": sent(media / "clip.mp4")})
+    character = alice.post(image, path="/api/characters/preprocess").get_json()["character_id"]
+    scene = alice.post(video, path="/api/scenes/preprocess").get_json()["scene_id"]
     begun = alice.client.post("/api/uploads", json={"kind": "image", "size": 10}, headers=alice.headers)
-    own = {JOB: made, UPLOAD: begun.get_json()["upload_id"]}
+    own = {JOB: made, UPLOAD: begun.get_json()["upload_id"], CHARACTER: character, SCENE: scene}
     for (endpoint, method), rule in _routes(app).items():
         if endpoint in PRIVATE:
             theirs, nobodys = (
