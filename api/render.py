@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,11 +16,26 @@ from api.operation import JOB, Body, operation
 from api.pages import JobsQuery
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Source, Uploads
-from pipeline.spec import Model, plan_for
-from renderfarm import crash, fetch, idempotency, jobs, line, listing, media, moderation, public, views
+from pipeline.spec import RENDER, Model, RenderSpec, plan_for
+from renderfarm import (
+    crash,
+    fetch,
+    idempotency,
+    jobs,
+    lending,
+    line,
+    listing,
+    media,
+    moderation,
+    public,
+    views,
+)
 from renderfarm.accounts import Principal
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
+from renderfarm.jobs import NewJob
+from renderfarm.lending import Loan
+from renderfarm.media import JudgedVideo
 from renderfarm.models import Job, JobKind, JobStatus
 from renderfarm.stages import QUEUES
 from renderfarm.views import JobView
@@ -35,10 +51,12 @@ _ORDER = Body(
         "driving_video": "The driving video: MP4, MOV, WebM or AVI.",
     },
 )
+#: What the farm calls the files of these fields.
+_INPUTS = {"ref_image": "picture", "driving_video": "video"}
 #: What an order can be refused with, besides its key.
 _REFUSALS = (
     "CS-ORCR-001",
-    *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 14)),
+    *(f"CS-ORIV-{number:03}" for number in (1, 2, 3, 4, *range(6, 15))),
     *("CS-UORC01-001", "CS-UORC01-113", "CS-UORC01-116", "CS-UORC01-117", "CS-UORC01-122", "CS-UORC01-123"),
 )
 
@@ -61,66 +79,53 @@ class _Order:
     """What one request asks for, and the files it brings."""
 
     asked: RenderForm
-    picture: Source
-    video: Source
+    #: By the names of their fields; without those that stored assets stand for.
+    files: Mapping[str, Source]
 
     @classmethod
     def read(cls, uploads: Uploads) -> Self:
         """Read the request's body."""
         form = read_form(uploads.open_part)
         asked = RenderForm.read(form.fields)
-        return cls(asked, *_sources(asked, form, uploads))
+        return cls(asked, _sources(asked, form, uploads))
 
     def to_judge(self, account_id: str) -> moderation.Request:
         """What moderation is told of it. The files have to be committed."""
-        files = {"ref_image": self.picture, "driving_video": self.video}
         return moderation.Request(
             account_id=account_id,
             kind="render",
             model=self.asked.model,
             mode=jobs.FAST if self.asked.fast else "full_pipeline",
-            sha256={name: file.sha256 for name, file in files.items()},
-            keys={name: file.key for name, file in files.items()},
+            sha256={name: file.sha256 for name, file in self.files.items()},
+            keys={name: file.key for name, file in self.files.items()},
+            assets={
+                name: value
+                for name in ("character_id", "scene_id")
+                if (value := getattr(self.asked, name)) is not None
+            },
             fields=self.asked.model_dump(mode="json", exclude_defaults=True),
         )
 
     def fingerprint(self) -> str:
         """The same for the same order, however it is written down. The files have to be committed."""
         fields = self.asked.model_dump(mode="json", exclude_defaults=True, exclude=_FILES)
-        return idempotency.fingerprint(
-            fields, {"ref_image": self.picture.sha256, "driving_video": self.video.sha256}
-        )
+        return idempotency.fingerprint(fields, {name: file.sha256 for name, file in self.files.items()})
 
 
 def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
     """The job of this request, submitted."""
     with Uploads(here, account_id, hold) as uploads:
         order = _Order.read(uploads)
-        spec = order.asked.spec()
         if order.asked.webhook_url:
             fetch.check_address(here.settings, order.asked.webhook_url)
-        media.judge_picture_head(order.picture.head)
-        media.judge_video_head(order.video.head)
+        loan = _borrowed(here, account_id, order.asked)
+        _check_roles(order)
+        spec = _spec(order.asked, loan)
         if order.asked.fast:
             _refuse_without_room(here, spec.model)
-        uploads.commit(order.picture, order.video)
-        with here.probing.turn():
-            uploads.goes_on()
-            media.judge_picture(here.settings, here.storage, order.picture.key)
-            judged = media.judge_video(here.settings, here.storage, order.video.key)
+        judged = _judged(here, uploads, order)
         moderation.moderate(here.settings, order.to_judge(account_id))
-        price = media.price(judged.video)
-        new = jobs.NewJob(
-            spec=spec,
-            plan=plan_for(spec.model, engine=here.settings.engine_of(spec.model)),
-            video=judged.video,
-            inputs={"picture": order.picture.key, "video": order.video.key},
-            mode=jobs.FAST if order.asked.fast else "full_pipeline",
-            credits=price * jobs.FAST_FACTOR if order.asked.fast else price,
-            notes=judged.notes,
-            source=judged.source,
-            webhook_url=order.asked.webhook_url,
-        )
+        new = _job(here, order, spec, loan, judged)
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
         with here.database.begin() as session:
@@ -132,11 +137,78 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
         return job
 
 
+def _borrowed(here: Farm, account_id: str, asked: RenderForm) -> Loan:
+    """The stored assets that are asked for, all of them ready."""
+    if not (asked.scene_id or asked.character_id):
+        return Loan()
+    with here.database.begin() as session:
+        return lending.find(
+            session,
+            account_id,
+            scene_id=asked.scene_id,
+            character_id=asked.character_id,
+            mapping=asked.character_mapping,
+        )
+
+
+def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
+    """What is to be seen; what was not said is as the scene has it. CS-ORIV-013 for a model not its own."""
+    said = asked.model_fields_set
+    if loan.scene is not None:
+        own = RenderSpec.from_json(loan.scene.job.spec)
+        if "model" in said and asked.model is not own.model:
+            raise FarmError("CS-ORIV-013", f"The scene was prepared for {own.model}, not for {asked.model}.")
+        behind = asked.background_mode if "background_mode" in said else own.background
+        asked = asked.model_copy(update={"model": own.model, "background_mode": behind})
+    return lending.spec_of(loan, asked.spec())
+
+
+def _judged(here: Farm, uploads: Uploads, order: _Order) -> JudgedVideo | None:
+    """Look at the files that came; what the driving video is, where one did."""
+    picture, video = order.files.get("ref_image"), order.files.get("driving_video")
+    if picture:
+        media.judge_picture_head(picture.head)
+    if video:
+        media.judge_video_head(video.head)
+    if not order.files:
+        return None
+    uploads.commit(*order.files.values())
+    with here.probing.turn():
+        uploads.goes_on()
+        if picture:
+            media.judge_picture(here.settings, here.storage, picture.key)
+        return media.judge_video(here.settings, here.storage, video.key) if video else None
+
+
+def _job(here: Farm, order: _Order, spec: RenderSpec, loan: Loan, judged: JudgedVideo | None) -> NewJob:
+    plan = plan_for(spec.model, engine=here.settings.engine_of(spec.model))
+    video = judged.video if judged else loan.video
+    assert video is not None, "an order has a video or a scene"
+    price, stages = media.price(video), loan.stages(plan)
+    sent = {_INPUTS[name]: file.key for name, file in order.files.items()}
+    fast = order.asked.fast
+    return NewJob(
+        spec=spec,
+        plan=plan,
+        video=video,
+        inputs={**loan.inputs(), **sent},
+        mode=jobs.FAST if fast else "full_pipeline" if stages == RENDER else "preprocessed",
+        credits=price * jobs.FAST_FACTOR if fast else price,
+        stages=stages,
+        notes=judged.notes if judged else loan.notes,
+        source=judged.source if judged else "",
+        webhook_url=order.asked.webhook_url,
+        assets=loan.assets,
+        facts=loan.facts(plan),
+        lent=loan.files(plan),
+    )
+
+
 def _again(here: Farm, account_id: str, settled: Settled) -> Response:
     """The answer that the key was settled with, to whoever sends the same once more."""
     with Uploads(here, account_id, keeps=False) as uploads:
         order = _Order.read(uploads)
-        uploads.commit(order.picture, order.video)
+        uploads.commit(*order.files.values())
         if order.fingerprint() != settled.fingerprint:
             raise FarmError("CS-UORC01-113")
     response = _accepted(settled.job)
@@ -186,40 +258,43 @@ def cancel(job_id: str, account: Principal) -> Response:
     return answer(_described(farm(), _seen(farm(), job_id)))
 
 
-def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> tuple[Source, Source]:
-    """The picture and the video; raises the code of what is missing, doubled, or not to be had."""
-    picture: Source | None = uploads.take(form, "ref_image")
-    video: Source | None = uploads.take(form, "driving_video")
-    sent = asked.ref_image_upload_id, asked.driving_video_upload_id
-    for given, names in (
-        (
-            (picture, sent[0], asked.ref_image_url, asked.character_id),
-            "ref_image, ref_image_upload_id, ref_image_url, character_id",
-        ),
-        (
-            (video, sent[1], asked.driving_video_url, asked.scene_id),
-            "driving_video, driving_video_upload_id, driving_video_url, scene_id",
-        ),
-    ):
-        if sum(source is not None for source in given) > 1:
-            raise FarmError("CS-UORC01-002", f"Give only one of {names}.")
-    if asked.character_mapping and not asked.scene_id:
+def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> dict[str, Source]:
+    """The files that came; raises the code of what is missing, doubled, or not to be had."""
+    found: dict[str, Source] = {}
+    roles = (
+        ("ref_image", "image", asked.ref_image_upload_id, asked.ref_image_url),
+        ("driving_video", "video", asked.driving_video_upload_id, asked.driving_video_url),
+    )
+    stored = {"ref_image": asked.character_id, "driving_video": asked.scene_id}
+    for name, kind, upload_id, url in roles:
+        file: Source | None = uploads.take(form, name)
+        if sum(given is not None for given in (file, upload_id, url, stored[name])) > 1:
+            other = "character_id" if name == "ref_image" else "scene_id"
+            raise FarmError(
+                "CS-UORC01-002", f"Give only one of {name}, {name}_upload_id, {name}_url, {other}."
+            )
+        if url:
+            raise FarmError("CS-ORIV-014", "This farm fetches no addresses.")
+        if upload_id:
+            file = uploads.claim(upload_id, "image" if kind == "image" else "video")
+        if file:
+            found[name] = file
+    mapped = bool(asked.character_mapping)
+    if mapped and not asked.scene_id:
         raise FarmError("CS-ORIV-012", "`character_mapping` names people of a scene: it needs `scene_id`.")
-    if asked.character_id:
-        raise FarmError("CS-ORIV-008")
-    if asked.scene_id:
-        raise FarmError("CS-ORIV-009")
-    if asked.ref_image_url or asked.driving_video_url:
-        raise FarmError("CS-ORIV-014", "This farm fetches no addresses.")
-    if sent[0]:
-        picture = uploads.claim(sent[0], "image")
-    if sent[1]:
-        video = uploads.claim(sent[1], "video")
-    if picture is None:
+    if mapped and ("ref_image" in found or asked.character_id):
+        message = "`character_mapping` names all characters: leave out `ref_image` and `character_id`."
+        raise FarmError("CS-ORIV-012", message)
+    return found
+
+
+def _check_roles(order: _Order) -> None:
+    """CS-ORIV-001 without a picture or what stands for one, -002 without a video or a scene."""
+    asked = order.asked
+    if not ("ref_image" in order.files or asked.character_id or asked.character_mapping):
         raise FarmError("CS-ORIV-001")
-    if video is None:
+    if not ("driving_video" in order.files or asked.scene_id):
         raise FarmError("CS-ORIV-002")
-    return picture, video
 
 
 def _refuse_without_room(here: Farm, model: Model) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import func, insert, literal, select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipeline.spec import CHARACTER, SCENE, Plan, RenderSpec
@@ -16,7 +16,7 @@ from renderfarm import free, holdings, jobs
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
-from renderfarm.models import FINAL, Artifact, Asset, Job, JobKind, JobStatus
+from renderfarm.models import FINAL, Asset, Job, JobKind, JobStatus
 from renderfarm.settings import Settings
 
 __all__ = [
@@ -151,9 +151,7 @@ def _stand_on(
     if not holdings.use(session, job.id, [scene.id]):
         raise FarmError(_NO_TEMPLATE if scene.published_at else "CS-ORIV-009")
     job.facts, job.outputs = made.facts, made.outputs
-    of = (Artifact.name, Artifact.unit_id, Artifact.attempt, Artifact.key, Artifact.size, Artifact.sha256)
-    rows = select(literal(job.id), *of).where(Artifact.job_id == made.id)
-    session.execute(insert(Artifact).from_select(["job_id", *(column.key for column in of)], rows))
+    holdings.lend(session, job.id, {"": (made.id, "")})
     owner = scene.source_id or scene.id
     asset = Asset(id=new_id(prefix), kind=JobKind.SCENE.value, name=name, source_id=owner)
     return _add(session, asset, job)

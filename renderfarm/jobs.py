@@ -118,6 +118,11 @@ class NewJob:
     source: str = ""
     #: Who is told what becomes of it, besides the account's own endpoints.
     webhook_url: str | None = None
+    #: The stored assets it works with: what is known through them, and which of their files are its own
+    #: artifacts from the start (``holdings.lend``).
+    assets: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    lent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
@@ -141,7 +146,7 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
         video=new.video.to_json() if new.video else None,
         inputs=dict(new.inputs),
         notes=dict(new.notes),
-        facts={SOURCE: new.source} if new.source else {},
+        facts={**new.facts, **({SOURCE: new.source} if new.source else {})},
         credits=new.credits,
         queue_deadline=after(settings.queue_deadline_seconds),
         webhook_url=new.webhook_url,
@@ -150,6 +155,9 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     session.flush()
     units.make(session, job, stages.following(new.stages, (), ()))
     garbage.keep(session, new.inputs.values())
+    if not holdings.use(session, job.id, new.assets):
+        raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.")
+    holdings.lend(session, job.id, new.lent)
     credits.hold(session, account_id, job.id, new.credits or 0)
     if not new.stages:
         _end(session, settings, job, JobStatus.COMPLETE)

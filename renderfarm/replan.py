@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from pipeline.spec import Plan, Stage
+from pipeline.spec import RENDER, Plan, Stage
 from renderfarm import jobs, stages, units
 from renderfarm.bell import announce
 from renderfarm.jobs import Outcome
-from renderfarm.models import FINAL, Artifact, Unit, UnitStatus
+from renderfarm.models import FINAL, Artifact, JobKind, Unit, UnitStatus
 
 
 def replan(session: Session, job_id: str, plan: Plan) -> bool:
@@ -27,6 +27,8 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
     job.plan, job.checkpoint = plan.to_json(), None
     job.facts = {name: fact for name, fact in job.facts.items() if name == jobs.SOURCE}
     job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
+    if job.kind == JobKind.RENDER:
+        job.stages = [stage.value for stage in RENDER]  # what assets have lent it is of other versions, too
     session.flush()
     units.make(session, job, stages.following([Stage(stage) for stage in job.stages], (), ()))
     announce(session)

@@ -1,0 +1,158 @@
+"""What a render takes of stored characters and scenes, instead of making it anew.
+
+A scene and a character are caches of what they were made from: the render has their stored inputs, too,
+and where their versions are not today's, or no worker has them any more, it makes all of it itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from pipeline.choice import FIXED
+from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
+from pipeline.units import numbered
+from renderfarm import assets
+from renderfarm.errors import FarmError
+from renderfarm.jobs import SOURCE
+from renderfarm.models import Asset, Job, JobKind, JobStatus
+
+#: What each kind spares a render, and the artifacts that stand for it; ``-``: all that begin so.
+_SPARES = {
+    JobKind.SCENE: (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE),
+    JobKind.CHARACTER: (Stage.REFERENCE,),
+}
+_SCENE_FILES = ("tracks", "plate", "matte-")
+_CHARACTER_FILE = "character"
+#: Facts of a scene that its renders need.
+_FACTS = ("cuts", "people", SOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A ready asset, and the job that has prepared it."""
+
+    asset: Asset
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """The stored assets of one render. Characters by their numbers."""
+
+    scene: Stored | None = None
+    characters: tuple[Stored, ...] = ()
+    #: Who plays whom, as ``RenderSpec.cast`` has it.
+    cast: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The ids of all of them."""
+        return tuple(each.asset.id for each in self._all())
+
+    @property
+    def video(self) -> VideoInfo | None:
+        """The scene's video."""
+        return self.scene.job.known_video if self.scene else None
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """What is worth knowing of the scene's video."""
+        return dict(self.scene.job.notes) if self.scene else {}
+
+    def inputs(self) -> dict[str, str]:
+        """Storage keys of what they were made from, by the names that a render's inputs have."""
+        found = {"video": self.scene.job.inputs["video"]} if self.scene else {}
+        for number, each in enumerate(self.characters):
+            found[numbered("picture", number)] = each.job.inputs["picture"]
+        return found
+
+    def stages(self, plan: Plan) -> tuple[Stage, ...]:
+        """What is left to do for a render of this plan."""
+        spared: set[Stage] = set()
+        if self.scene and self._scene_fits(plan):
+            spared.update(_SPARES[JobKind.SCENE])
+        if self.characters and self._characters_fit(plan):
+            spared.update(_SPARES[JobKind.CHARACTER])
+        return tuple(stage for stage in RENDER if stage not in spared)
+
+    def facts(self, plan: Plan) -> dict[str, object]:
+        """What was found out of the scene's video."""
+        if self.scene is None:
+            return {}
+        names = _FACTS if self._scene_fits(plan) else (SOURCE,)
+        return {name: fact for name, fact in self.scene.job.facts.items() if name in names}
+
+    def files(self, plan: Plan) -> dict[str, tuple[str, str]]:
+        """The artifacts a render of this plan finds there: its own name of each, the job's and its name."""
+        found: dict[str, tuple[str, str]] = {}
+        if self.scene and self._scene_fits(plan):
+            found |= {name: (self.scene.job.id, name) for name in _SCENE_FILES}
+        if self._characters_fit(plan):
+            for number, each in enumerate(self.characters):
+                found[numbered(_CHARACTER_FILE, number)] = (each.job.id, _CHARACTER_FILE)
+        return found
+
+    def _scene_fits(self, plan: Plan) -> bool:
+        return self.scene is not None and self.scene.job.plan == plan.to_json()
+
+    def _characters_fit(self, plan: Plan) -> bool:
+        """A character knows no model: only how it was perceived, and whether it is a real one."""
+
+        def kind(of: Plan) -> tuple[str, str, bool]:
+            return of.perception, of.version, of.engine.name == FIXED
+
+        return all(kind(Plan.from_json(each.job.plan)) == kind(plan) for each in self.characters)
+
+    def _all(self) -> tuple[Stored, ...]:
+        return (*((self.scene,) if self.scene else ()), *self.characters)
+
+
+def find(
+    session: Session,
+    account_id: str,
+    *,
+    scene_id: str | None,
+    character_id: str | None,
+    mapping: Mapping[str, str] | None,
+) -> Loan:
+    """The account's assets of these ids, all of them ready.
+
+    ``mapping`` says which person of the scene becomes which character. Raises CS-ORIV-008 and -009 for
+    what is not there, -010 for what is not ready, -012 for a mapping that is none.
+    """
+    scene = _ready(session, account_id, JobKind.SCENE, scene_id) if scene_id else None
+    if not mapping:
+        character = _ready(session, account_id, JobKind.CHARACTER, character_id) if character_id else None
+        return Loan(scene, (character,) if character else ())
+    if scene is None:
+        raise FarmError("CS-ORIV-012", "`character_mapping` names people of a scene: it needs `scene_id`.")
+    if unknown := sorted(mapping.keys() - set(scene.job.facts.get("people", ()))):
+        raise FarmError("CS-ORIV-012", f"There is no {unknown[0][:60]!r} in the scene.")
+    ids = list(dict.fromkeys(mapping.values()))
+    try:
+        characters = tuple(_ready(session, account_id, JobKind.CHARACTER, each) for each in ids)
+    except FarmError as error:
+        if error.code == "CS-ORIV-008":
+            message = "`character_mapping` names a character that was not found."
+            raise FarmError("CS-ORIV-012", message) from error
+        raise
+    cast = tuple((person, ids.index(character)) for person, character in mapping.items())
+    return Loan(scene, characters, cast)
+
+
+def spec_of(loan: Loan, asked: RenderSpec) -> RenderSpec:
+    """What was asked for, with the loan's cast."""
+    return RenderSpec(asked.model, asked.background, asked.bg_color, loan.cast)
+
+
+def _ready(session: Session, account_id: str, kind: JobKind, asset_id: str) -> Stored:
+    asset = assets.find(session, account_id, kind, asset_id)
+    job = session.get_one(Job, asset.job_id, populate_existing=True)
+    if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        raise FarmError("CS-ORIV-010", f"The {kind.value} could not be prepared: {job.error_message}")
+    if job.status != JobStatus.COMPLETE:
+        raise FarmError("CS-ORIV-010")
+    return Stored(asset, job)
