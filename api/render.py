@@ -20,6 +20,7 @@ from pipeline.spec import RENDER, Model, RenderSpec, plan_for
 from renderfarm import (
     crash,
     fetch,
+    holdings,
     idempotency,
     jobs,
     lending,
@@ -255,6 +256,15 @@ def cancel(job_id: str, account: Principal) -> Response:
     """End a job and give its credits back."""
     with farm().database.begin() as session:
         jobs.cancel(session, account.id, job_id, farm().settings)
+    return answer(_described(farm(), _seen(farm(), job_id)))
+
+
+@blueprint.delete("/<job_id>/files")
+@operation(key=True, path=JOB, answers=JobAnswer, codes=("CS-UORC01-124",))
+def delete_files(job_id: str, account: Principal) -> Response:
+    """Delete the files of a render that has ended."""
+    with farm().database.begin() as session:
+        holdings.delete_files(session, farm().settings, account.id, job_id)
     return answer(_described(farm(), _seen(farm(), job_id)))
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from renderfarm import garbage
-from renderfarm.models import FINAL, Artifact, Asset, AssetUse, Job
+from renderfarm.errors import FarmError
+from renderfarm.models import FINAL, Artifact, Asset, AssetUse, Job, JobKind
 from renderfarm.settings import Settings
 
 
@@ -59,6 +60,20 @@ def own_inputs(session: Session, job: Job) -> list[str]:
     )
     lent = {key for inputs in session.scalars(lenders) for key in inputs.values()}
     return [key for key in job.inputs.values() if key not in lent]
+
+
+def delete_files(session: Session, settings: Settings, account_id: str, job_id: str) -> None:
+    """The files of the account's ended render are garbage at once: its outputs, and inputs of its own.
+
+    Asked again it changes nothing. CS-UORC01-110 where there is no such render, -124 before its end.
+    """
+    job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None or (job.account_id, job.kind) != (account_id, JobKind.RENDER):
+        raise FarmError("CS-UORC01-110")
+    if job.status not in FINAL:
+        raise FarmError("CS-UORC01-124")
+    garbage.throw(session, settings, [*own_inputs(session, job), *job.outputs.values()], 0)
+    job.inputs, job.outputs = {}, {}
 
 
 def give_back(session: Session, settings: Settings, job_id: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from renderfarm.cli.accounts import accounts
+from renderfarm.cli.assets import characters, scenes
 from renderfarm.cli.audit import audit
 from renderfarm.cli.bench import bench
 from renderfarm.cli.completion import completion
@@ -18,6 +19,7 @@ from renderfarm.cli.processes import courier, dispatcher, exporter, migrate
 from renderfarm.cli.render import demo, render
 from renderfarm.cli.sheet import sheet
 from renderfarm.cli.stack import down, status, up
+from renderfarm.cli.templates import templates
 from renderfarm.cli.test import test
 from renderfarm.cli.webhooks import webhooks
 
@@ -39,6 +41,7 @@ def main() -> None:
 
 for _command in (
     *(up, down, status, demo, render, jobs, job, sheet),
+    *(characters, scenes, templates),
     *(accounts, keys, credits, webhooks, audit, completion),
     *(test, bench, migrate, dispatcher, courier, exporter),
 ):

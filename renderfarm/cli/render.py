@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,30 +26,56 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("picture", type=_file)
-@click.argument("video", type=_file)
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
-)
-@click.option(
-    "--background", type=click.Choice([b.value for b in Background]), default="original", show_default=True
-)
+@click.argument("files", nargs=-1, type=_file)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the video goes.")
+@click.option("--character", help="A ready character's id, in place of the picture.")
+@click.option("--scene", help="A ready scene's id, in place of the video.")
+@click.option("--map", "pairs", multiple=True, metavar="PERSON=CHARACTER", help="Who of the scene is whom.")
+@click.option("--model", type=click.Choice([m.value for m in Model]), help="Default: V4, or the scene's.")
+@click.option("--background", type=click.Choice([b.value for b in Background]), help="Default: original.")
 @click.option("--bg-color", default="0,255,0", show_default=True, help="R,G,B for a solid background.")
 @click.option("--fast", is_flag=True, help="On all workers at once, at twice the price.")
+@click.option("--webhook", help="An address that is told what becomes of it.")
+@click.option("--no-wait", is_flag=True, help="Print the job's id, and do not follow it.")
 def render(
-    picture: Path, video: Path, output: Path, model: str, background: str, bg_color: str, fast: bool
+    files: tuple[Path, ...],
+    output: Path | None,
+    character: str | None,
+    scene: str | None,
+    pairs: tuple[str, ...],
+    no_wait: bool,
+    **options: Any,
 ) -> None:
-    """Let the character of PICTURE perform VIDEO, on the farm.
+    """Let a character perform a video, on the farm: FILES are the picture and the video.
 
-    A transparent background also writes the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
+    What --character, --map or --scene stands for is left out of FILES. A transparent background also writes
+    the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
     """
-    fields = {"model": model, "background_mode": background, "bg_color": bg_color}
-    fields |= {"fast": "true"} if fast else {}
+    left = list(files)
+    picture = character or (None if pairs or not left else left.pop(0))
+    video = scene or (left.pop(0) if left else None)
+    if left or not video or not (picture or pairs):
+        raise click.UsageError("Give a picture and a video, or what stands for them.")
+    if not (output or no_wait):
+        raise click.UsageError("Say where the video goes (-o), or --no-wait.")
+    names = {"background": "background_mode", "webhook": "webhook_url"}
+    fields = {names.get(name, name): str(value) for name, value in options.items() if value}
+    if pairs:
+        fields["character_mapping"] = json.dumps(dict(_pair(each) for each in pairs))
     with client() as api:
-        files = run(api, picture, video, output, fields)
-    for path in files:
+        if output is None:
+            click.echo(api.submit(picture, video, fields)["job_id"])
+            return
+        made = run(api, picture, video, output, fields)
+    for path in made:
         click.echo(path)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    person, _, character = text.partition("=")
+    if not (person and character):
+        raise click.UsageError(f"--map {text!r} is not PERSON=CHARACTER.")
+    return person, character
 
 
 @click.command()
@@ -86,7 +113,13 @@ def demo(keep: bool, output: Path | None) -> None:
         click.echo(state.api_url)
 
 
-def run(api: Client, picture: Path, video: Path, output: Path, fields: dict[str, str]) -> list[Path]:
+def run(
+    api: Client,
+    picture: Path | str | None,
+    video: Path | str | None,
+    output: Path,
+    fields: dict[str, str],
+) -> list[Path]:
     """Send the job, show how far it is, fetch what it made; answers the files. Ctrl-C cancels the job."""
     if not output.absolute().parent.is_dir():  # told now, not after the credits are spent
         raise StackError(f"There is no folder {output.parent}.", "Make it, or write elsewhere.")

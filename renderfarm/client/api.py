@@ -56,10 +56,17 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def submit(self, picture: Path, video: Path, fields: Mapping[str, str]) -> Accepted:
-        """Send a render of two files."""
-        sources: _Sources = {"ref_image": (picture, ""), "driving_video": (video, "")}
-        return cast("Accepted", self._form("/api/render", sources, fields))
+    def submit(
+        self,
+        picture: Path | str | None,
+        video: Path | str | None,
+        fields: Mapping[str, str],
+        idempotency_key: str = "",
+    ) -> Accepted:
+        """Send a render whose other fields are ``fields``; see ``render``."""
+        sources: _Sources = {"ref_image": (picture, "character_id"), "driving_video": (video, "scene_id")}
+        again = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return cast("Accepted", self._form("/api/render", sources, fields, again))
 
     def render(
         self,
@@ -78,9 +85,7 @@ class Client:
         """
         if mapping:
             fields["character_mapping"] = json.dumps(dict(mapping))
-        sources: _Sources = {"ref_image": (picture, "character_id"), "driving_video": (video, "scene_id")}
-        again = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return cast("Accepted", self._form("/api/render", sources, fields, again))
+        return self.submit(picture, video, fields, idempotency_key)
 
     def job(self, job_id: str) -> Job:
         """The job as it stands."""

@@ -194,6 +194,24 @@ def test_a_replanned_render_makes_all_of_it_itself(
         assert "stitch" in session.get_one(Job, job.id).stages
 
 
+def test_the_files_of_an_ended_render_are_deleted_and_what_was_lent_stays(
+    alice: Caller, farm: Farm, character: str, scene: str, media: Path
+) -> None:
+    job = submitted(farm, alice, {"ref_image": sent(media / "picture.png"), "scene_id": scene})
+    assert error_of(alice.delete(f"/api/render/{job.id}/files"), 409) == "CS-UORC01-124"
+    with farm.database.begin() as session:
+        row = session.get_one(Job, job.id)
+        row.status, row.outputs = "complete", {"output": f"out/{job.id}/a.mp4"}
+    assert alice.get(f"/api/render/{job.id}").get_json()["cdn_url"]
+    for _ in range(2):
+        shown = alice.delete(f"/api/render/{job.id}/files").get_json()
+        assert (shown["status"], shown["cdn_url"]) == ("complete", None)
+    with farm.database.begin() as session:
+        thrown = set(session.scalars(select(Garbage.key)))
+    assert {job.inputs["picture"], f"out/{job.id}/a.mp4"} <= thrown
+    assert job.inputs["video"] not in thrown
+
+
 def test_the_files_of_a_deleted_scene_stay_while_a_render_needs_them(
     alice: Caller, farm: Farm, character: str, scene: str
 ) -> None:

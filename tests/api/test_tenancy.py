@@ -24,6 +24,7 @@ UPLOAD = "upl_" + "0" * 24
 CHARACTER, SCENE = "char_" + "0" * 24, "scene_" + "0" * 24
 PRIVATE = {
     "render.cancel": JOB,
+    "render.delete_files": JOB,
     "uploads.show": UPLOAD,
     "uploads.complete": UPLOAD,
     "uploads.drop": UPLOAD,
