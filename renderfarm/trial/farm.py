@@ -133,6 +133,10 @@ class Farm:
             "public_url": f"http://127.0.0.1:{free_port()}",
             # One address and few keys load it with all they have: counted as elsewhere, and never refused.
             **{f"rate_limit_{whom}": "1000000/second" for whom in ("key", "address", "render")},
+            **{
+                f"free_{what}": 1_000_000
+                for what in ("preprocess_per_day", "preprocess_open", "cancels_per_day")
+            },
         }
         farm = cls(
             ground, folder, broker, Settings(**{**own, **QUICK, **changed}), environ or {}, worker_command

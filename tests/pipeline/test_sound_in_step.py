@@ -68,9 +68,8 @@ VARIABLE = ("-vf", "select=not(between(n\\,20\\,23))*not(eq(mod(n\\,9)\\,4))", "
 
 CARRIERS: dict[str, tuple[str, tuple[str, ...]]] = {
     **{f"pcm at {rate}": ("mov", ("-c:v", "copy", *PCM, "-ar", str(rate)))
-       for rate in (8000, 11025, 44100, 96000)},
-    **{f"aac at {rate}": ("mp4", ("-c:v", "copy", "-c:a", "aac", "-ar", str(rate)))
-       for rate in (8000, 96000)},
+       for rate in (11025, 96000)},
+    "aac at 8000": ("mp4", ("-c:v", "copy", "-c:a", "aac", "-ar", "8000")),
     "mono aac": ("mp4", ("-c:v", "copy", "-c:a", "aac", "-ac", "1")),
     "mono mp3": ("mp4", ("-c:v", "copy", "-c:a", "libmp3lame", "-ac", "1")),
     "six channels of ac3": ("mp4", ("-c:v", "copy", "-c:a", "ac3", "-ac", "6")),
@@ -112,7 +111,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("start", [0.02, 0.7])
+@pytest.mark.parametrize("start", [0.02])
 def test_sound_that_starts_after_the_picture_is_in_step(
     kind: str, start: float, straight: Path, tmp_path: Path
 ) -> None:
@@ -122,7 +121,7 @@ def test_sound_that_starts_after_the_picture_is_in_step(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("start", [0.1, 0.7])
+@pytest.mark.parametrize("start", [0.7])
 def test_sound_that_starts_before_the_picture_is_in_step(
     kind: str, start: float, straight: Path, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ def test_of_cancel_and_finish_exactly_one_wins(ground: Ground) -> None:
 
 def test_every_crash_point_has_its_fault_in_every_stage_that_passes_it() -> None:
     points = {fault.point for fault in every()}
-    assert points >= set(Point)
+    assert points >= set(Point) - {Point.DELIVERED}  # a courier's, whose own tests kill it there
     names = [fault.name for fault in every()]
     assert len(set(names)) == len(names)
     for stage in RENDER:

@@ -11,9 +11,9 @@ from renderfarm.trial.hostile.seeds import make
 
 
 def test_spoilt_files_are_refused_by_a_code_or_rendered_and_nothing_is_left(ground: Ground) -> None:
-    found = bench.run(ground, number=40, seed=7, render_every=5, report=lambda _: None)
+    found = bench.run(ground, number=20, seed=7, render_every=5, report=lambda _: None)
     assert found["wrong"] == []
-    assert sum(found["answers"].values()) == 41
+    assert sum(found["answers"].values()) == 21
     assert {"202", "400 CS-ORIV-007"} <= set(found["answers"])
     assert sum(found["rendered"].values()) > 0
 
@@ -24,6 +24,5 @@ def test_a_case_is_the_same_for_the_same_seed_and_another_for_another(tmp_path: 
     assert again == [case(seeds, 3, number) for number in range(60)]
     assert again != [case(seeds, 4, number) for number in range(60)]
     good = {*seeds.clips.values(), *seeds.pictures.values()}
-    assert (
-        sum({each.picture[1], each.video[1]} <= good for each in again) <= 3
-    )  # what was done may do nothing
+    untouched = sum({each.picture[1], each.video[1]} <= good for each in again)
+    assert untouched <= 3  # what was done may do nothing

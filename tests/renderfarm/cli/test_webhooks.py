@@ -92,14 +92,14 @@ def test_nobody_elses_deliveries_are_listed(run: Run, farm: Farm, ada: str) -> N
     [("remove", "whe_none"), ("rotate", "whe_none"), ("resend", "msg_none"), ("resend", "--job", "job_x")],
 )
 def test_what_is_not_there_is_said_to_be_not_there(run: Run, words: tuple[str, ...]) -> None:
-    assert "CS-UORC01-121" in run(*words, code=1).stderr
+    assert "CS-UORC01-121" in run(*words, code=4).stderr
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://studio.example/", "https://user@studio.example/", "http://127.0.0.1/", "x"]
 )
 def test_an_address_that_nothing_may_be_sent_to_is_not_taken(run: Run, ada: str, url: str) -> None:
-    assert "CS-ORIV-014" in run("add", url, "--account", "ada", code=1).stderr
+    assert "CS-ORIV-014" in run("add", url, "--account", "ada", code=3).stderr
 
 
 def test_resending_needs_one_thing_to_resend(run: Run) -> None:
