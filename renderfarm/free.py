@@ -83,8 +83,9 @@ def check_cancel(session: Session, settings: Settings, job: Job) -> None:
 
 
 def _preprocessed(account_id: str) -> ColumnElement[bool]:
-    # Literally 0: the partial index is found by it.
-    return (Job.account_id == account_id) & text("credits = 0") & (Job.created_at > after(-_DAY))
+    # Literally 0: the partial index is found by it. Templates and imports have no stages: they are no work.
+    worked = text("credits = 0 AND stages <> '[]'")
+    return (Job.account_id == account_id) & worked & (Job.created_at > after(-_DAY))
 
 
 def _given_up(account_id: str) -> ColumnElement[bool]:

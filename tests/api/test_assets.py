@@ -148,6 +148,7 @@ def test_a_template_is_imported_ready(alice: Caller, bob: Caller, farm: Farm, sc
     assert (taken.status_code, taken.get_json()["status"]) == (202, "ready")
     mine = bob.get(f"/api/scenes/{taken.get_json()['scene_id']}").get_json()
     assert (mine["name"], mine["status"], len(mine["segments"])) == ("mine", "ready", 1)
+    assert bob.get("/api/credits").get_json()["free"]["preprocess"]["used"] == 0
     for wrong in ("template_" + "0" * 24, scene["scene_id"], "\0"):
         refused = bob.client.post("/api/scenes/import", json={"template_id": wrong}, headers=bob.headers)
         assert error_of(refused, 404) == "CS-UORC01-120"

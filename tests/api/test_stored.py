@@ -16,6 +16,8 @@ from renderfarm.models import Artifact, Garbage, Job, Unit
 from renderfarm.replan import replan
 from tests.api.conftest import Caller, error_of, sent
 from tests.api.test_assets import post
+from tests.api.test_fast import report
+from tests.renderfarm.farm import worker
 
 PEOPLE = ["person_a1b2c3d4", "person_e5f6a7b8"]
 MADE = ("tracks", "plate", "matte-0000", "piece-0000", "character")
@@ -28,7 +30,7 @@ def _ready(farm: Farm, job_id: str) -> None:
         job.status = "complete"
         unit = session.scalars(select(Unit.id).where(Unit.job_id == job_id)).first()
         if job.kind == "scene":
-            job.facts = {**job.facts, "people": PEOPLE, "cuts": []}
+            job.facts = {**job.facts, "people": PEOPLE, "cuts": [30]}
         names = MADE[:-1] if job.kind == "scene" else MADE[-1:]
         for name in names:
             key = f"work/{job_id}/{name}"
@@ -88,6 +90,18 @@ def test_with_both_stored_only_the_drawing_is_left(
     assert set(artifacts(farm, job)) == {"tracks", "plate", "matte-0000", "character"}
     assert job.credits == 3  # of the scene's 2.4 seconds
     assert set(job.inputs) == {"picture", "video"}
+
+
+def test_a_fast_render_of_stored_assets_is_many_units_from_the_start(
+    alice: Caller, farm: Farm, character: str, scene: str
+) -> None:
+    report(farm, *(worker(f"v3-{number}", "v3") for number in range(12)))
+    job = submitted(farm, alice, {"character_id": character, "scene_id": scene, "fast": "true"})
+    with farm.database.begin() as session:
+        units = session.scalars(select(Unit).where(Unit.job_id == job.id)).all()
+    assert {(unit.stage, unit.fast) for unit in units} == {("segment", True)}
+    assert len(units) == 2  # the scene has a cut
+    assert job.credits == 6
 
 
 def test_an_uploaded_picture_performs_a_stored_scene(
