@@ -30,7 +30,7 @@ def _ready(farm: Farm, job_id: str) -> None:
         job.status = "complete"
         unit = session.scalars(select(Unit.id).where(Unit.job_id == job_id)).first()
         if job.kind == "scene":
-            job.facts = {**job.facts, "people": PEOPLE, "cuts": [30]}
+            job.facts = {**job.facts, "people": PEOPLE, "cuts": [10]}
         names = MADE[:-1] if job.kind == "scene" else MADE[-1:]
         for name in names:
             key = f"work/{job_id}/{name}"
