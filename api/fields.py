@@ -24,6 +24,9 @@ class Fields(BaseModel):
     def read(cls, fields: Mapping[str, str]) -> Self:
         """The model of these fields; raises ``FarmError`` that names the first one that is wrong."""
         given = {name: value.strip() for name, value in fields.items() if value.strip()}
+        for name, value in given.items():
+            if name in cls.model_fields and not _is_text(value):
+                raise FarmError(_INVALID, f"`{name}` holds characters that are no text.")
         try:
             return cls.model_validate(given)
         except RecursionError as error:  # JSON nested without end
@@ -34,6 +37,11 @@ class Fields(BaseModel):
             reason = f"{wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
             message = f"`{name}` is {given.get(name, '')[:60]!r}: {reason}."
             raise FarmError(cls.codes.get(name, _INVALID), message) from error
+
+
+def _is_text(value: str) -> bool:
+    """Whether a row can keep it: neither NUL nor half of a character that takes two in UTF-16."""
+    return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def _digits(value: object) -> object:

@@ -33,7 +33,6 @@ from api.uploads import nowhere
 from pipeline.spec import Background, Model, RenderSpec, plan_for
 from renderfarm import assets
 from renderfarm.accounts import Principal
-from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
 from renderfarm.models import Job, JobKind, JobStatus
 
@@ -113,8 +112,6 @@ def preprocess(account: Principal) -> Response:
 def import_template(account: Principal) -> Response:
     """Make a scene from a template: it is ready at once."""
     here, asked = farm(), ImportForm.read(read_form(nowhere).fields)
-    if not asked.template_id.isascii() or not asked.template_id.isprintable():
-        raise FarmError("CS-UORC01-120")
     with here.database.begin() as session:
         scene = assets.import_template(session, here.settings, account.id, asked.template_id, asked.name)
         job = session.get_one(Job, scene.job_id)
