@@ -53,7 +53,9 @@ def prepare(
 
 def find(session: Session, account_id: str, kind: JobKind, asset_id: str) -> Asset:
     """The account's asset; CS-ORIV-008 or -009 where it has none of that id."""
-    asset = session.get(Asset, asset_id, populate_existing=True)
+    asset = None
+    if asset_id.isascii() and asset_id.isprintable():  # PostgreSQL takes no NUL in a text
+        asset = session.get(Asset, asset_id, populate_existing=True)
     if (
         asset is None
         or (asset.account_id, asset.kind) != (account_id, kind)

@@ -146,6 +146,8 @@ def test_a_mapping_says_who_plays_whom(
         ({PEOPLE[0]: "char_" + "0" * 24}, "CS-ORIV-012"),
         ({PEOPLE[0]: ""}, "CS-ORIV-012"),
         ({PEOPLE[0]: 3}, "CS-ORIV-012"),
+        ({PEOPLE[0]: "char_\0"}, "CS-ORIV-012"),
+        ({"\ud800": "own"}, "CS-ORIV-012"),
     ],
 )
 def test_a_mapping_that_is_none_is_refused(
