@@ -32,7 +32,7 @@ def build(settings: Settings) -> Flask:
     limits.install(app, settings)
     if settings.trusted_proxies:
         # Only the address: where the API is reached is a setting.
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # how Flask has it done
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
         )
     if settings.moderation:

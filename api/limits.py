@@ -1,7 +1,7 @@
 """How often one may ask: by address and by key, counted in Redis, judged before the body and the database.
 
 The windows lie on the clock, so that what is left of one is known without asking for it: a count costs one
-round trip. Flask-Limiter would need two or three for the same answer with its headers.
+round trip.
 Without Redis, or while it does not answer, everybody is let through.
 """
 

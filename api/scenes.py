@@ -45,7 +45,7 @@ _SCENE = PathId("scene_id", "scene_[a-z0-9]{24}", "CS-ORIV-009")
 class SceneForm(Fields):
     """The fields of ``POST /api/scenes/preprocess`` besides its file."""
 
-    codes = {"background_mode": "CS-ORIV-011"}  # noqa: RUF012
+    codes = {"background_mode": "CS-ORIV-011"}  # noqa: RUF012 - read only
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "scene"
     """What you call it."""

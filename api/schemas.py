@@ -46,7 +46,7 @@ def with_upload_ids(fields: dict[str, str]) -> dict[str, str]:
 class RenderForm(Fields):
     """The fields of ``POST /api/render`` besides its files. Empty fields count as absent."""
 
-    codes = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}  # noqa: RUF012
+    codes = {"background_mode": "CS-ORIV-011", "character_mapping": "CS-ORIV-012"}  # noqa: RUF012 - read only
 
     model: Model = Model.V4
     """Each model has its own pool of workers."""

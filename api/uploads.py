@@ -135,7 +135,7 @@ class Uploads:
     def claim(self, upload_id: str, kind: uploads.Kind) -> Claimed:
         """An upload of the account, to be used by what is submitted here.
 
-        CS-UORC01-116 where there is none, or it was used; -122 where it is not complete; -002 where it is
+        CS-UORC01-116 where there is none, or it was used; -123 where it is not complete; -002 where it is
         of the other kind. Where nothing is kept, its id alone is asked about.
         """
         if not self._keeps:
