@@ -132,7 +132,7 @@ def shown_of(here: Farm, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _job(here: Farm, asked: CharacterForm, key: str, judged: Judged) -> NewJob:
+def _job(here: Farm, asked: CharacterForm, judged: Judged) -> NewJob:
     """On whichever pool is idle: a character is the same for both models."""
     with here.database.begin() as session:
         there = pools.live_pools(session, here.settings)
@@ -142,7 +142,6 @@ def _job(here: Farm, asked: CharacterForm, key: str, judged: Judged) -> NewJob:
         spec=RenderSpec(model),
         plan=plan_for(model, engine=here.settings.engine_of(model)),
         video=None,
-        inputs={"picture": key},
         mode="full_pipeline",
         credits=0,
     )

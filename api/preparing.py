@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from flask import Response
@@ -15,7 +15,7 @@ from api.idempotent import idempotent
 from api.schemas import with_upload_ids
 from api.uploads import Source, Uploads
 from pipeline.spec import VideoInfo
-from renderfarm import assets, idempotency, media, moderation
+from renderfarm import assets, fetch, idempotency, media, moderation
 from renderfarm.accounts import Principal
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
@@ -64,6 +64,8 @@ class Recipe:
 
     kind: JobKind
     field: str
+    #: What its job calls the file.
+    role: str
     upload: Kind
     missing: str
     judge_head: Callable[[bytes], None]
@@ -82,8 +84,10 @@ def video_of(here: Farm, key: str) -> Judged:
     return Judged(found.video, found.source, dict(found.notes))
 
 
-CHARACTER = Recipe(JobKind.CHARACTER, "image", "image", "CS-ORIV-001", media.judge_picture_head, picture_of)
-SCENE = Recipe(JobKind.SCENE, "video", "video", "CS-ORIV-002", media.judge_video_head, video_of)
+CHARACTER = Recipe(
+    JobKind.CHARACTER, "image", "picture", "image", "CS-ORIV-001", media.judge_picture_head, picture_of
+)
+SCENE = Recipe(JobKind.SCENE, "video", "video", "video", "CS-ORIV-002", media.judge_video_head, video_of)
 
 
 def prepare(
@@ -91,12 +95,13 @@ def prepare(
     account: Principal,
     recipe: Recipe,
     form: type[F],
-    new: Callable[[Farm, F, str, Judged], NewJob],
+    new: Callable[[Farm, F, Judged], NewJob],
     name: Callable[[F], str],
 ) -> tuple[Prepared, bool]:
     """Take the request's file and begin its preparation; whether it was begun before, under its key.
 
-    ``new`` makes the job from the fields, the file's storage key, and what was judged.
+    ``new`` makes the job, but for its inputs, from the fields and what was judged: nothing of a file
+    that workers are to fetch.
     """
     with idempotent(here, account.id) as key:
         if isinstance(key, Settled):
@@ -134,7 +139,8 @@ def accepted(body: Response, replayed: bool) -> Response:
     return body
 
 
-def _read(uploads: Uploads, recipe: Recipe, form: type[F]) -> tuple[F, Source]:
+def _read(here: Farm, uploads: Uploads, recipe: Recipe, form: type[F]) -> tuple[F, Source | str]:
+    """The fields, and the file or the address of it."""
     sent = read_form(uploads.open_part)
     fields = with_upload_ids({field: value.strip() for field, value in sent.fields.items()})
     asked = form.read(fields)
@@ -144,7 +150,8 @@ def _read(uploads: Uploads, recipe: Recipe, form: type[F]) -> tuple[F, Source]:
     if sum(given is not None for given in (file, upload_id, url)) > 1:
         raise FarmError("CS-UORC01-002", f"Give only one of {recipe.field}, upload_id, {recipe.field}_url.")
     if url:
-        raise FarmError("CS-ORIV-014", "This farm fetches no addresses.")
+        fetch.check_address(here.settings, url)
+        return asked, url
     if upload_id:
         file = uploads.claim(upload_id, recipe.upload)
     if file is None:
@@ -152,9 +159,10 @@ def _read(uploads: Uploads, recipe: Recipe, form: type[F]) -> tuple[F, Source]:
     return asked, file
 
 
-def _fingerprint(recipe: Recipe, asked: Fields, file: Source) -> str:
+def _fingerprint(recipe: Recipe, asked: Fields, file: Source | str) -> str:
     fields = asked.model_dump(mode="json", exclude_defaults=True, exclude={"upload_id"})
-    return idempotency.fingerprint({"kind": recipe.kind.value, **fields}, {recipe.field: file.sha256})
+    content = file if isinstance(file, str) else file.sha256
+    return idempotency.fingerprint({"kind": recipe.kind.value, **fields}, {recipe.field: content})
 
 
 def _take(
@@ -163,28 +171,34 @@ def _take(
     hold: Hold | None,
     recipe: Recipe,
     form: type[F],
-    new: Callable[[Farm, F, str, Judged], NewJob],
+    new: Callable[[Farm, F, Judged], NewJob],
     name: Callable[[F], str],
 ) -> Prepared:
     with Uploads(here, account_id, hold) as uploads:
-        asked, file = _read(uploads, recipe, form)
-        recipe.judge_head(file.head)
-        uploads.commit(file)
-        with here.probing.turn():
-            uploads.goes_on()
-            judged = recipe.judge(here, file.key)
+        asked, file = _read(here, uploads, recipe, form)
+        judged = Judged()
+        if not isinstance(file, str):
+            recipe.judge_head(file.head)
+            uploads.commit(file)
+            with here.probing.turn():
+                uploads.goes_on()
+                judged = recipe.judge(here, file.key)
         order = moderation.Request(
             account_id=account_id,
             kind=recipe.kind.value,
-            sha256={recipe.field: file.sha256},
-            keys={recipe.field: file.key},
+            sha256={} if isinstance(file, str) else {recipe.field: file.sha256},
+            keys={} if isinstance(file, str) else {recipe.field: file.key},
             fields=asked.model_dump(mode="json", exclude_defaults=True),
         )
         moderation.moderate(here.settings, order)
         uploads.submitting()
         with here.database.begin() as session:
             uploads.settle(session)
-            job = new(here, asked, file.key, judged)
+            job = new(here, asked, judged)
+            if isinstance(file, str):
+                job = replace(job, urls={recipe.role: file})
+            else:
+                job = replace(job, inputs={recipe.role: file.key})
             asset = assets.prepare(session, here.settings, account_id, recipe.kind, name(asked), job)
             if hold:
                 fingerprint = _fingerprint(recipe, asked, file)
@@ -194,8 +208,9 @@ def _take(
 
 def _again(here: Farm, account_id: str, settled: Settled, recipe: Recipe, form: type[F]) -> Prepared:
     with Uploads(here, account_id, keeps=False) as uploads:
-        asked, file = _read(uploads, recipe, form)
-        uploads.commit(file)
+        asked, file = _read(here, uploads, recipe, form)
+        if not isinstance(file, str):
+            uploads.commit(file)
         if _fingerprint(recipe, asked, file) != settled.fingerprint:
             raise FarmError("CS-UORC01-113")
     with here.database.begin() as session:

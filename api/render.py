@@ -28,6 +28,7 @@ from renderfarm import (
     listing,
     media,
     moderation,
+    prices,
     public,
     views,
 )
@@ -82,13 +83,28 @@ class _Order:
     asked: RenderForm
     #: By the names of their fields; without those that stored assets stand for.
     files: Mapping[str, Source]
+    #: Addresses of those that workers are to fetch, by the same names.
+    urls: Mapping[str, str]
 
     @classmethod
-    def read(cls, uploads: Uploads) -> Self:
-        """Read the request's body."""
+    def read(cls, here: Farm, uploads: Uploads) -> Self:
+        """Read the request's body; raises the code of what is missing, doubled, or not to be had."""
         form = read_form(uploads.open_part)
         asked = RenderForm.read(form.fields)
-        return cls(asked, _sources(asked, form, uploads))
+        urls = {
+            name: url
+            for name, url in (("ref_image", asked.ref_image_url), ("driving_video", asked.driving_video_url))
+            if url
+        }
+        order = cls(asked, _files(asked, form, uploads), urls)
+        for url in (*urls.values(), *([asked.webhook_url] if asked.webhook_url else [])):
+            fetch.check_address(here.settings, url)
+        _check_mapping(order)
+        return order
+
+    def brings(self, name: str) -> bool:
+        """Whether it brings the file itself, now or by its address."""
+        return name in self.files or name in self.urls
 
     def to_judge(self, account_id: str) -> moderation.Request:
         """What moderation is told of it. The files have to be committed."""
@@ -116,9 +132,7 @@ class _Order:
 def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
     """The job of this request, submitted."""
     with Uploads(here, account_id, hold) as uploads:
-        order = _Order.read(uploads)
-        if order.asked.webhook_url:
-            fetch.check_address(here.settings, order.asked.webhook_url)
+        order = _Order.read(here, uploads)
         loan = _borrowed(here, account_id, order.asked)
         _check_roles(order)
         spec = _spec(order.asked, loan)
@@ -184,17 +198,17 @@ def _judged(here: Farm, uploads: Uploads, order: _Order) -> JudgedVideo | None:
 def _job(here: Farm, order: _Order, spec: RenderSpec, loan: Loan, judged: JudgedVideo | None) -> NewJob:
     plan = plan_for(spec.model, engine=here.settings.engine_of(spec.model))
     video = judged.video if judged else loan.video
-    assert video is not None, "an order has a video or a scene"
-    price, stages = media.price(video), loan.stages(plan)
+    stages = loan.stages(plan)
+    mode = jobs.FAST if order.asked.fast else "full_pipeline" if stages == RENDER else "preprocessed"
     sent = {_INPUTS[name]: file.key for name, file in order.files.items()}
-    fast = order.asked.fast
     return NewJob(
         spec=spec,
         plan=plan,
         video=video,
         inputs={**loan.inputs(), **sent},
-        mode=jobs.FAST if fast else "full_pipeline" if stages == RENDER else "preprocessed",
-        credits=price * jobs.FAST_FACTOR if fast else price,
+        urls={_INPUTS[name]: url for name, url in order.urls.items()},
+        mode=mode,
+        credits=prices.price(video, mode) if video else None,
         stages=stages,
         notes=judged.notes if judged else loan.notes,
         source=judged.source if judged else "",
@@ -208,7 +222,7 @@ def _job(here: Farm, order: _Order, spec: RenderSpec, loan: Loan, judged: Judged
 def _again(here: Farm, account_id: str, settled: Settled) -> Response:
     """The answer that the key was settled with, to whoever sends the same once more."""
     with Uploads(here, account_id, keeps=False) as uploads:
-        order = _Order.read(uploads)
+        order = _Order.read(here, uploads)
         uploads.commit(*order.files.values())
         if order.fingerprint() != settled.fingerprint:
             raise FarmError("CS-UORC01-113")
@@ -268,8 +282,8 @@ def delete_files(job_id: str, account: Principal) -> Response:
     return answer(_described(farm(), _seen(farm(), job_id)))
 
 
-def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> dict[str, Source]:
-    """The files that came; raises the code of what is missing, doubled, or not to be had."""
+def _files(asked: RenderForm, form: Form, uploads: Uploads) -> dict[str, Source]:
+    """The files that came, now or before."""
     found: dict[str, Source] = {}
     roles = (
         ("ref_image", "image", asked.ref_image_upload_id, asked.ref_image_url),
@@ -283,27 +297,30 @@ def _sources(asked: RenderForm, form: Form, uploads: Uploads) -> dict[str, Sourc
             raise FarmError(
                 "CS-UORC01-002", f"Give only one of {name}, {name}_upload_id, {name}_url, {other}."
             )
-        if url:
-            raise FarmError("CS-ORIV-014", "This farm fetches no addresses.")
         if upload_id:
             file = uploads.claim(upload_id, "image" if kind == "image" else "video")
         if file:
             found[name] = file
-    mapped = bool(asked.character_mapping)
-    if mapped and not asked.scene_id:
+    return found
+
+
+def _check_mapping(order: _Order) -> None:
+    """CS-ORIV-012 for a mapping without a scene, or beside another character."""
+    if not order.asked.character_mapping:
+        return
+    if not order.asked.scene_id:
         raise FarmError("CS-ORIV-012", "`character_mapping` names people of a scene: it needs `scene_id`.")
-    if mapped and ("ref_image" in found or asked.character_id):
+    if order.brings("ref_image") or order.asked.character_id:
         message = "`character_mapping` names all characters: leave out `ref_image` and `character_id`."
         raise FarmError("CS-ORIV-012", message)
-    return found
 
 
 def _check_roles(order: _Order) -> None:
     """CS-ORIV-001 without a picture or what stands for one, -002 without a video or a scene."""
     asked = order.asked
-    if not ("ref_image" in order.files or asked.character_id or asked.character_mapping):
+    if not (order.brings("ref_image") or asked.character_id or asked.character_mapping):
         raise FarmError("CS-ORIV-001")
-    if not ("driving_video" in order.files or asked.scene_id):
+    if not (order.brings("driving_video") or asked.scene_id):
         raise FarmError("CS-ORIV-002")
 
 

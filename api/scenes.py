@@ -188,17 +188,16 @@ def _template(here: Farm, prepared: Prepared) -> TemplateShown:
 def _video(here: Farm, job: Job) -> dict[str, Any]:
     """What a scene is, and its people once they are known."""
     video = job.known_video
-    assert video is not None, "a scene's video is known before there is a scene"
     outputs = job.outputs
     people = job.facts.get("people", []) if job.status == JobStatus.COMPLETE else []
     portraits = [outputs.get(f"portrait-{number:04}") for number in range(len(people))]
     return {
         "model": Model(job.model),
-        "duration_seconds": round(video.duration, 3),
-        "fps": round(float(video.rate), 3),
-        "total_frames": video.frames,
-        "width": video.width,
-        "height": video.height,
+        "duration_seconds": round(video.duration, 3) if video else None,
+        "fps": round(float(video.rate), 3) if video else None,
+        "total_frames": video.frames if video else None,
+        "width": video.width if video else None,
+        "height": video.height if video else None,
         "segments": [
             {"uuid": person, "type": "human", "thumbnail_url": here.storage.url(key) if key else None}
             for person, key in zip(people, portraits, strict=True)
@@ -206,12 +205,11 @@ def _video(here: Farm, job: Job) -> dict[str, Any]:
     }
 
 
-def _job(here: Farm, asked: SceneForm, key: str, judged: Judged) -> NewJob:
+def _job(here: Farm, asked: SceneForm, judged: Judged) -> NewJob:
     return NewJob(
         spec=RenderSpec(asked.model, asked.background_mode),
         plan=plan_for(asked.model, engine=here.settings.engine_of(asked.model)),
         video=judged.video,
-        inputs={"video": key},
         mode="full_pipeline",
         credits=0,
         notes=judged.notes or {},

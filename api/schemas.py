@@ -305,11 +305,12 @@ class SceneShown(CharacterShown):
 
     model: Model
     background_mode: Background
-    duration_seconds: float
-    fps: float
-    total_frames: int
-    width: int
-    height: int
+    duration_seconds: float | None
+    """Null, as what follows, while a video that is given by its address has not been fetched."""
+    fps: float | None
+    total_frames: int | None
+    width: int | None
+    height: int | None
     segments: list[SegmentShown]
     """The people, the lead first; empty until it is ready."""
 

@@ -39,6 +39,7 @@ class Background(StrEnum):
 class Stage(StrEnum):
     """The stages that jobs consist of, in the order in which they are passed."""
 
+    FETCH = "fetch"  # addresses -> picture, video: nothing is drawn, and nothing else begins before
     REFERENCE = "reference"  # picture -> character
     ANALYSE = "analyse"  # video -> pieces: joints and mattes, piece by piece
     JOIN = "join"  # pieces -> tracks, matte, shots and segments of the whole
@@ -67,8 +68,9 @@ SCENE = (Stage.ANALYSE, Stage.JOIN, Stage.SAMPLE, Stage.PLATE, Stage.PORTRAIT)
 #: What each stage waits for, of what its job consists of. The unit that finishes the last of them makes
 #: the next.
 NEEDS: Mapping[Stage, tuple[Stage, ...]] = {
-    Stage.REFERENCE: (),
-    Stage.ANALYSE: (),
+    Stage.FETCH: (),
+    Stage.REFERENCE: (Stage.FETCH,),
+    Stage.ANALYSE: (Stage.FETCH,),
     Stage.JOIN: (Stage.ANALYSE,),
     Stage.SAMPLE: (Stage.JOIN,),
     Stage.PLATE: (Stage.SAMPLE,),

@@ -12,6 +12,7 @@ from pipeline.spec import Background, Plan, RenderSpec, Span, Stage, VideoInfo
 
 #: What a stage reads; a name that ends in ``-`` stands for all that start with it.
 _WANTS: Mapping[Stage, tuple[str, ...]] = {
+    Stage.FETCH: (),
     Stage.REFERENCE: ("picture", "picture-"),
     Stage.ANALYSE: ("video",),
     Stage.JOIN: ("piece-",),

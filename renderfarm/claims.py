@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.spec import Plan, RenderSpec, Span, Stage, VideoInfo
 from renderfarm import stages
+from renderfarm.models import JobKind
 from renderfarm.storage import StoredFile
 
 
@@ -23,7 +24,8 @@ class WorkerIdentity:
     def pins(self) -> frozenset[str]:
         """The pins that it can serve."""
         perception, plan = self.versions.get("perception", ""), self.versions.get("plan", "")
-        engines = self.versions.get("engines", ()) if self.queue != stages.CPU else ("",)
+        modelless = self.queue in stages.MODELLESS.values()
+        engines = ("",) if modelless else self.versions.get("engines", ())
         return frozenset(stages.pins_of(self.queue, engine, perception, plan) for engine in engines)
 
 
@@ -34,6 +36,8 @@ class Claim:
     unit_id: str
     job_id: str
     account_id: str
+    kind: JobKind
+    mode: str
     stage: Stage
     index: int
     attempt: int
@@ -43,6 +47,8 @@ class Claim:
     video: VideoInfo | None
     #: Storage keys of the uploads: ``picture``, ``video``.
     inputs: Mapping[str, str]
+    #: Where inputs are yet to be fetched from, by the same names.
+    urls: Mapping[str, str]
     #: Everything the job's units have finished so far: inputs of this one, and its resume list.
     artifacts: Mapping[str, StoredFile]
     #: What earlier stages found out: ``cuts``, ``people``.

@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from renderfarm import audit
+from renderfarm import audit, prices
 from renderfarm.errors import FarmError
 from renderfarm.models import Account, EntryKind, Job, LedgerEntry, Settlement
 
@@ -40,6 +40,20 @@ def hold(session: Session, account_id: str, job_id: str, amount: int) -> None:
         session, account_id, EntryKind.HOLD, available=-amount, held=amount, job_id=job_id
     ):
         raise FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
+
+
+def foresee(session: Session, account_id: str) -> None:
+    """CS-ORCR-001 where the account could not pay the least for each of its jobs without a price yet.
+
+    Asked once the last of them is written. It keeps an account from having much fetched for nothing; what
+    it has may be held for another job all the same, and the job then ends when its price is known.
+    """
+    modes = select(Job.mode).where(
+        Job.account_id == account_id, Job.credits.is_(None), Job.status.in_(("queued", "processing"))
+    )
+    needed = sum(prices.least(mode) for mode in session.scalars(modes))
+    if needed > (session.scalar(select(Account.available).where(Account.id == account_id)) or 0):
+        raise FarmError("CS-ORCR-001", f"The account has not the {needed} credits that this needs at least.")
 
 
 def capture(session: Session, job: Job, amount: int) -> bool:

@@ -73,8 +73,13 @@ class FarmError(Exception):
     many seconds the same request may succeed, where that can be said.
     """
 
+    #: Whether the same may succeed in a while, as far as is known.
+    retryable = False
+
     def __init__(self, code: str, message: str = "", *, retry_after: int | None = None) -> None:
         self.public = TABLE[code]
+        if retry_after is not None:
+            self.retryable = True
         self.retry_after = retry_after
         self.message = message or self.public.message
         super().__init__(f"{code}: {self.message}")

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, free, garbage, holdings, line, stages, units, webhooks
+from renderfarm import credits, free, garbage, holdings, line, prices, stages, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -56,8 +56,10 @@ __all__ = [
     "finish",
     "late",
     "lock",
+    "pass_on",
     "requeue",
     "retry",
+    "set_times",
     "start",
     "submit",
     "time_out",
@@ -65,8 +67,6 @@ __all__ = [
 
 #: The fact that comes with the video, and is true of it under any plan.
 SOURCE = "source"
-#: What fast mode costs, in prices of the normal one.
-FAST_FACTOR = 2
 #: A unit that has lost this many workers without finishing anything is the reason for it.
 POISONOUS = 2
 #: The code of an attempt for which its worker had not enough memory.
@@ -107,7 +107,9 @@ class NewJob:
     plan: Plan
     #: None, as ``credits``: not known yet.
     video: VideoInfo | None
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    #: Where those inputs are to be fetched from that are not there yet.
+    urls: Mapping[str, str] = field(default_factory=dict)
     mode: str
     credits: int | None
     #: What the job consists of, in order.
@@ -128,23 +130,27 @@ class NewJob:
 def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
     """Write the job, its first units and the hold; its uploads are garbage no longer.
 
+    Inputs that are to be fetched are a stage of their own, before all others; where the price depends on
+    them the hold comes with them (``arrivals.py``), and the account has to have the least it can be.
     Raises CS-ORCR-001, and CS-UORC01-001 where a fast job finds no free workers; the caller's
     transaction must not be committed then.
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    own = (Stage.FETCH, *new.stages) if new.urls else tuple(new.stages)
     job = Job(
         id=new_id("job"),
         account_id=account_id,
         status=JobStatus.QUEUED.value,
         kind=new.kind.value,
-        stages=[stage.value for stage in new.stages],
+        stages=[stage.value for stage in own],
         mode=new.mode,
         model=new.spec.model.value,
         spec=new.spec.to_json(),
         plan=new.plan.to_json(),
         video=new.video.to_json() if new.video else None,
         inputs=dict(new.inputs),
+        urls=dict(new.urls),
         notes=dict(new.notes),
         facts={**new.facts, **({SOURCE: new.source} if new.source else {})},
         credits=new.credits,
@@ -153,13 +159,16 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     )
     session.add(job)
     session.flush()
-    units.make(session, job, stages.following(new.stages, (), ()))
+    units.make(session, job, stages.following(own, (), ()))
     garbage.keep(session, new.inputs.values())
     if not holdings.use(session, job.id, new.assets):
         raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.")
     holdings.lend(session, job.id, new.lent)
-    credits.hold(session, account_id, job.id, new.credits or 0)
-    if not new.stages:
+    if new.credits is None:
+        credits.foresee(session, account_id)
+    else:
+        credits.hold(session, account_id, job.id, new.credits)
+    if not own:
         _end(session, settings, job, JobStatus.COMPLETE)
     announce(session)
     return job
@@ -195,7 +204,7 @@ def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: 
         job.ran_wide = _runs_beside(session, started)
     if started is not None and job.status == JobStatus.QUEUED:
         job.status = JobStatus.PROCESSING.value
-        _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
+        set_times(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
         webhooks.note(session, job)
     return started
 
@@ -218,10 +227,16 @@ def finish(
     job, unit = held
     keep_files(session, claim, files)
     job.facts = {**job.facts, **facts}
+    pass_on(session, settings, job, unit, files)
+    return True
+
+
+def pass_on(session: Session, settings: Settings, job: Job, unit: Unit, files: Sequence[StoredFile]) -> None:
+    """running -> done, for a unit that ``fenced`` has held: what waited for it is made, or its job ends."""
     _end_attempt(session, unit, Outcome.DONE)
     unit.status = UnitStatus.DONE.value
     unit.done = unit.total
-    _set(unit, finished_at=func.now())
+    set_times(unit, finished_at=func.now())
     session.flush()
     own = [Stage(stage) for stage in job.stages]
     done, made = units.passed(session, job)
@@ -232,7 +247,6 @@ def finish(
         garbage.keep(session, job.outputs.values())
         _end(session, settings, job, JobStatus.COMPLETE)
     announce(session)
-    return True
 
 
 def fail(
@@ -273,7 +287,7 @@ def retry(
         return outcome
     _end_attempt(session, unit, Outcome.FAILED)
     unit.status = UnitStatus.FAILED.value
-    _set(unit, finished_at=func.now())
+    set_times(unit, finished_at=func.now())
     _end(session, settings, job, JobStatus.FAILED, code, message)
     return Outcome.FAILED
 
@@ -283,7 +297,7 @@ def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0
     _end_attempt(session, unit, outcome)
     unit.status = UnitStatus.WAITING.value
     unit.worker = None
-    _set(unit, not_before=after(backoff))
+    set_times(unit, not_before=after(backoff))
     session.flush()
     line.join(session, unit.account_id, [(unit.queue, unit.fast)])
     announce(session)
@@ -398,13 +412,14 @@ def _end(
     So do the inputs of a job that has nothing to show for them.
     """
     job.status = status.value
-    _set(job, completed_at=func.now())
+    job.urls = {}
+    set_times(job, completed_at=func.now())
     if code is not None:
         public = TABLE.get(code, TABLE["CS-UORC01-199"])
         job.error_code, job.error_message = public.code, message or public.message
     session.flush()
     for unit in drop_units(session, job, Unit.status.in_(_OPEN), Outcome.CANCELLED):
-        _set(unit, finished_at=func.now())
+        set_times(unit, finished_at=func.now())
     session.flush()
     left = [] if status is JobStatus.COMPLETE else holdings.own_inputs(session, job)
     if status is not JobStatus.COMPLETE or job.kind == JobKind.RENDER:
@@ -412,17 +427,11 @@ def _end(
     garbage.throw(session, settings, left)
     holdings.give_back(session, settings, job.id)
     if status is JobStatus.COMPLETE:
-        credits.capture(session, job, _charge(job))
+        credits.capture(session, job, prices.charge(job.credits or 0, job.mode, job.ran_wide))
     else:
         credits.release(session, job)
     webhooks.note(session, job)
     announce(session)
-
-
-def _charge(job: Job) -> int:
-    """What a finished job costs of what it holds: no more than the normal price where it was not fast."""
-    held = job.credits or 0
-    return held if job.mode != FAST or job.ran_wide else held // FAST_FACTOR
 
 
 def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:
@@ -441,7 +450,7 @@ def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:
     unit.lease_until = None
 
 
-def _set(row: Job | Unit, **times: ColumnElement[datetime]) -> None:
+def set_times(row: Job | Unit, **times: ColumnElement[datetime]) -> None:
     """Set columns to times that the database works out as it writes the row."""
     for name, time in times.items():
         setattr(row, name, time)

@@ -3,7 +3,7 @@
 claim       compare-and-set on the unit; its attempt number is the fence of all that follows
 heartbeat   prolongs the lease, but only while progress has advanced within the stall limit
 add_item    makes a finished piece or segment part of the job, whatever becomes of the attempt
-promise     notes a final output before it is stored: garbage, until ``finish`` makes it the job's
+promise     notes a public or fetched file before it is stored: garbage, until it is made the job's
 hand_over   gives the unit back unfinished, for a worker that has to go
 take_back   ends a lease that ran out: the worker is lost, or its work hangs
 """
@@ -21,7 +21,7 @@ from renderfarm import garbage, jobs
 from renderfarm.claims import Claim, WorkerIdentity
 from renderfarm.db import after
 from renderfarm.jobs import Outcome
-from renderfarm.models import FINAL, Artifact, Job, Unit, UnitStatus
+from renderfarm.models import FINAL, Artifact, Job, JobKind, Unit, UnitStatus
 from renderfarm.pools import idle_workers
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
@@ -112,9 +112,9 @@ def add_item(session: Session, claim: Claim, files: Sequence[StoredFile]) -> boo
 
 
 def promise(session: Session, settings: Settings, claim: Claim, key: str) -> bool:
-    """The output ``key`` is about to be stored, and garbage until ``jobs.finish``; False for a late attempt.
+    """``key`` is about to be stored, and garbage until it is the job's; False for a late attempt.
 
-    A late one draws the same bytes under the same key, which may be the finished job's by now.
+    A late one may draw the same bytes under the same key, which may be the finished job's by now.
     """
     if jobs.fenced(session, claim) is None:
         return False
@@ -172,6 +172,8 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         unit_id=unit.id,
         job_id=job.id,
         account_id=job.account_id,
+        kind=JobKind(job.kind),
+        mode=job.mode,
         stage=stage,
         index=unit.index,
         attempt=unit.attempt,
@@ -179,6 +181,7 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         plan=plan,
         video=video,
         inputs=job.inputs,
+        urls=job.urls,
         artifacts=artifacts,
         facts=job.facts,
         spans=spans,

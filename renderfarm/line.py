@@ -18,10 +18,10 @@ from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
+from renderfarm import stages
 from renderfarm.models import Line, Unit, UnitStatus
 from renderfarm.pools import NOBODY, Pool, live_pools
 from renderfarm.settings import Settings
-from renderfarm.stages import CPU, QUEUES
 
 #: Lines read at a time, besides as many as there is room and as there are busy accounts.
 _PAGE = 8
@@ -145,7 +145,7 @@ def mend(session: Session) -> int:
 def standing(session: Session) -> dict[str, set[bool]]:
     """The queues in which somebody may wait: for normal (False) or for fast (True) jobs."""
     found: dict[str, set[bool]] = {}
-    for queue, fast in session.execute(_STANDING, {"queues": [*QUEUES.values(), CPU]}):
+    for queue, fast in session.execute(_STANDING, {"queues": list(stages.ALL)}):
         found.setdefault(queue, set()).add(fast)
     return found
 

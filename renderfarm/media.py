@@ -5,7 +5,6 @@ Whatever it refuses, it refuses by raising ``FarmError`` with a code of the publ
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,11 +107,6 @@ def judge_video(settings: Settings, storage: Storage, key: str) -> JudgedVideo:
         message = f"The driving video lasts {video.duration:.1f} s; {settings.max_seconds} s are the most."
         raise FarmError("CS-ORIV-004", message)
     return JudgedVideo(video, known.dumps(source), _notes(source))
-
-
-def price(video: VideoInfo) -> int:
-    """Credits for a render of ``video``: one for each second begun, a last lone frame not counted."""
-    return max(1, math.ceil((video.frames - 1) / video.rate))
 
 
 def _notes(source: Source) -> dict[str, str]:

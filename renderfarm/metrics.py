@@ -27,7 +27,7 @@ from renderfarm.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 #: Queues that every farm has. They are shown at 0 too: an alert cannot see a series that is not there.
-QUEUES = (*stages.QUEUES.values(), stages.CPU)
+QUEUES = stages.ALL
 
 # One snapshot for all series, so that they agree with each other; and a bound on what a scrape may
 # cost the database, below the scrape's own timeout.

@@ -181,6 +181,12 @@ class Job(Base):
         Index("jobs_to_end", "run_deadline", postgresql_where=text("status = 'processing'")),
         # What an account had for nothing (``free.py``).
         Index("jobs_free", "account_id", "created_at", postgresql_where=text("credits = 0")),
+        # What an account has coming in at a price that nobody knows yet (``credits.py``).
+        Index(
+            "jobs_unpriced",
+            "account_id",
+            postgresql_where=text("credits IS NULL AND status IN ('queued', 'processing')"),
+        ),
         Index(
             "jobs_given_up",
             "account_id",
@@ -204,6 +210,9 @@ class Job(Base):
     video: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     #: Storage keys of what was uploaded: {"picture": "in/...", "video": "in/..."}.
     inputs: Mapped[dict[str, Any]]
+    #: Where inputs are yet to be fetched from, by the same names: none are left once they have come, or the
+    #: job has ended.
+    urls: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: What later stages need from earlier ones: {"cuts": [...], "people": [...]}.
     facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: Storage keys of what was made: {"output": ..., "mask": ..., "thumbnail": ...}.

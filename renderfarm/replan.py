@@ -25,11 +25,15 @@ def replan(session: Session, job_id: str, plan: Plan) -> bool:
         unit.worker = unit.avoid = None
     session.execute(delete(Artifact).where(Artifact.job_id == job_id))
     job.plan, job.checkpoint = plan.to_json(), None
+    # What was fetched stays, and so does what was found out of the video.
     job.facts = {name: fact for name, fact in job.facts.items() if name == jobs.SOURCE}
     job.notes = {**job.notes, "versions": "The farm was upgraded: the job was begun anew."}
-    if job.kind == JobKind.RENDER:
-        job.stages = [stage.value for stage in RENDER]  # what assets have lent it is of other versions, too
+    # What assets have lent to a render is of other versions, too.
+    own = RENDER if job.kind == JobKind.RENDER else tuple(map(Stage, job.stages))
+    fetching = (Stage.FETCH,) if job.urls else ()
+    own = (*fetching, *(stage for stage in own if stage is not Stage.FETCH))
+    job.stages = [stage.value for stage in own]
     session.flush()
-    units.make(session, job, stages.following([Stage(stage) for stage in job.stages], (), ()))
+    units.make(session, job, stages.following(own, (), ()))
     announce(session)
     return True

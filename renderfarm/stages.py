@@ -6,13 +6,19 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.spec import NEEDS, Model, Plan, Stage, VideoInfo
 
-#: The pool of each model. Whatever needs no model goes to ``cpu``.
+#: The pool of each model.
 QUEUES: Mapping[Model, str] = {Model.V3: "v3", Model.V4: "v4"}
-CPU = "cpu"
+#: What needs no model. Whatever users have us fetch has workers of its own: a slow host keeps nobody's video
+#: from being stitched, and nobody else has to reach the internet.
+CPU, FETCH = "cpu", "fetch"
+MODELLESS: Mapping[Stage, str] = {Stage.FETCH: FETCH, Stage.STITCH: CPU}
+#: All of them.
+ALL = (*QUEUES.values(), *MODELLESS.values())
 
 #: Percent of a whole render's work, as measured for a clip of half a minute. Fixed, so that a job's
 #: percentage never goes back. A job of other stages has the shares that they have among themselves.
 WEIGHTS: Mapping[Stage, int] = {
+    Stage.FETCH: 3,
     Stage.REFERENCE: 4,
     Stage.ANALYSE: 45,
     Stage.JOIN: 1,
@@ -40,13 +46,13 @@ _BY_FRAME = frozenset({Stage.ANALYSE, Stage.SAMPLE, Stage.SEGMENT})
 
 def queue_of(stage: Stage, model: Model) -> str:
     """The queue whose workers can do the stage."""
-    return CPU if stage is Stage.STITCH else QUEUES[model]
+    return MODELLESS.get(stage) or QUEUES[model]
 
 
 def pins_of(queue: str, engine: str, perception: str, plan: str) -> str:
-    """The versions a unit of the queue is pinned to, in one word; stitching knows no model."""
+    """The versions a unit of the queue is pinned to, in one word; what needs no model knows none."""
     cut = f"plan/{plan}"
-    return cut if queue == CPU else f"{engine} perception/{perception} {cut}"
+    return cut if queue in MODELLESS.values() else f"{engine} perception/{perception} {cut}"
 
 
 def pins_by(plan: Plan, queue: str) -> str:

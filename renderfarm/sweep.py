@@ -104,7 +104,7 @@ class Sweeper:
                 job
                 for queue, pool in there.items()
                 for job in session.execute(
-                    select(Job.id, Job.model)
+                    select(Job.id, Job.model, Job.urls)
                     .distinct()
                     .join(Unit, Unit.job_id == Job.id)
                     .where(
@@ -117,11 +117,11 @@ class Sweeper:
                 )
             ]
         replanned = 0
-        for job_id, model in stranded:
+        for job_id, model, urls in stranded:
             plan = plan_for(Model(model), engine=self._settings.engine_of(Model(model)))
             if not all(
                 queue in there and stages.pins_by(plan, queue) in there[queue].pins
-                for queue in (stages.QUEUES[Model(model)], stages.CPU)
+                for queue in (stages.QUEUES[Model(model)], stages.CPU, *([stages.FETCH] if urls else []))
             ):
                 log.warning("%s waits for versions that no worker has, nor ours", job_id)
                 continue

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import click
 
+from renderfarm import stages
 from renderfarm.settings import Settings, SettingsError
 from workers.folder import WorkerFolder, pulses
 
-QUEUES = click.Choice(["v3", "v4", "cpu"])
+QUEUES = click.Choice(stages.ALL)
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
 

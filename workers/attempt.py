@@ -118,6 +118,10 @@ class Attempt:
                 self._heart.check()
                 time.sleep(_RETRY_SECONDS)
 
+    def advance(self, done: int, total: int) -> None:
+        """Note the progress of what is not drawn."""
+        self._heart.advance(done, total)
+
     def _request(self) -> Request:
         claim = self._claim
         (out := self._folder / "out").mkdir()
@@ -126,7 +130,7 @@ class Attempt:
         }
         self._fetched.trim()
         inputs = {
-            name: self._fetched.fetch(stored[name][0], self._tick, stored[name][1])
+            name: self._fetched.fetch(stored[name][0], self.tick, stored[name][1])
             for name in inputs_of(claim.stage, stored)
         }
         source = claim.facts.get(jobs.SOURCE, "")
@@ -135,7 +139,7 @@ class Attempt:
     def _draw(self, request: Request, keep: Callable[[Item], Future[None]]) -> Done:
         settings = self._tools.settings
         patience = Patience(settings.setup_seconds, settings.stall_seconds)
-        with closing(self._tools.drawing.run(request, patience, self._tick)) as events:
+        with closing(self._tools.drawing.run(request, patience, self.tick)) as events:
             for event in events:
                 match event:
                     case Progress(done, total):
@@ -152,8 +156,8 @@ class Attempt:
                         return event
         raise AssertionError("a drawing that ends without Done raises")
 
-    def _tick(self) -> None:
-        """Raise what stops the drawing: the unit is lost, an item was not stored, time to drain is up."""
+    def tick(self) -> None:
+        """Raise what stops the work: the unit is lost, an item was not stored, time to drain is up."""
         self._check_items()
         self._check(self._tools.settings.drain_seconds)
 

@@ -12,7 +12,7 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, signals
@@ -20,6 +20,7 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
+from renderfarm import stages
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -35,8 +36,11 @@ from workers.runner import Runner
 
 log = logging.getLogger(__name__)
 
-#: The models whose engines a queue's workers have; stitching takes what any engine made.
-QUEUES = {"v3": (Model.V3,), "v4": (Model.V4,), "cpu": (Model.V3, Model.V4)}
+#: The models whose engines a queue's workers have; what needs no model takes what any engine made.
+QUEUES: Mapping[str, tuple[Model, ...]] = {
+    **{queue: (model,) for model, queue in stages.QUEUES.items()},
+    **dict.fromkeys(stages.MODELLESS.values(), tuple(Model)),
+}
 
 
 def identity(settings: Settings, queue: str, name: str) -> WorkerIdentity:

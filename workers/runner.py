@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from renderfarm import crash, jobs, leases
+from pipeline.spec import Stage
+from renderfarm import arrivals, crash, jobs, leases, stages
+from renderfarm.errors import FarmError
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
 from workers.board import Board
 from workers.drawing import DrawingError
 from workers.fetched import Fetched
+from workers.fetching import fetch
 from workers.folder import WorkerFolder
 from workers.heart import Heart, Reason, Stopped
 from workers.log import about
@@ -24,6 +28,8 @@ from workers.metrics import ATTEMPTS, STAGE_SECONDS
 from workers.transfer import Corrupt
 
 log = logging.getLogger(__name__)
+
+_INTERNAL = "CS-UORC01-199"
 
 
 class Outcome(StrEnum):
@@ -71,7 +77,7 @@ class Runner:
 
     def warm(self) -> None:
         """Have the process that draws ready for the next unit: one that failed was ended."""
-        if self._tools.draining():
+        if self._tools.draining() or self._worker.queue == stages.FETCH:
             return
         try:
             self._tools.drawing.warm()
@@ -126,30 +132,45 @@ class Runner:
     def _work(self, claim: Claim, attempt: Attempt) -> Outcome:
         """Raises ``Stopped`` where even the end cannot be told any more."""
         try:
-            result = attempt.run()
+            write = self._worked(claim, attempt)
         except Stopped as stopped:
             return self._hand_over(claim, attempt) if stopped.reason is Reason.DRAIN else Outcome.STALE
         except StorageError as error:
             log.error("the store failed: %s", error)
             return self._hand_over(claim, attempt)
+        except FarmError as error:
+            log.info("%s", error)
+            failure = error.code, error.message, error.retryable
         except DrawingError as error:
             log.error("%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
-            return self._fail(claim, attempt, error.code, str(error), retryable=error.retryable)
+            failure = error.code, str(error), error.retryable
         except Corrupt as error:
             log.error("%s", error)
-            message = "A stored file is damaged or gone."
-            return self._fail(claim, attempt, "CS-UORC01-199", message, retryable=True)
+            failure = _INTERNAL, "A stored file is damaged or gone.", True
         except Exception as error:
             log.exception("a bug, or a machine in trouble")
-            message = f"The worker failed ({type(error).__name__})."
-            return self._fail(claim, attempt, "CS-UORC01-199", message, retryable=True)
-        finished = attempt.record(
-            lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
-        )
+            failure = _INTERNAL, f"The worker failed ({type(error).__name__}).", True
+        else:
+            return self._finish(claim, attempt, write)
+        return self._fail(claim, attempt, *failure)
+
+    def _worked(self, claim: Claim, attempt: Attempt) -> Callable[[Session], bool]:
+        """Do the unit's work; what is to be written of it, which is False for a late attempt."""
+        if claim.stage is Stage.FETCH:
+            arrived = fetch(claim, attempt, self._tools)
+            return lambda session: arrivals.take_in(session, self._settings, claim, arrived)
+        result = attempt.run()
+        return lambda session: jobs.finish(session, self._settings, claim, result.files, result.facts)
+
+    def _finish(self, claim: Claim, attempt: Attempt, write: Callable[[Session], bool]) -> Outcome:
+        try:
+            finished = attempt.record(write)
+        except FarmError as error:  # what was fetched costs more than there is
+            return self._fail(claim, attempt, error.code, error.message, False)
         crash.here(self._settings, crash.Point.FINISHED, claim.stage)
         return Outcome.DONE if finished else Outcome.STALE
 
-    def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, *, retryable: bool) -> Outcome:
+    def _fail(self, claim: Claim, attempt: Attempt, code: str, message: str, retryable: bool) -> Outcome:
         said = attempt.record(
             lambda session: jobs.fail(session, self._settings, claim, code, message, retryable)
         )

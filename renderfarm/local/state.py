@@ -18,7 +18,7 @@ API_PORT, FLOWER_PORT = 8080, 5555
 #: Each of these shows its metrics on a port of its own, and so does each worker.
 MEASURED = ("api", "dispatcher", "courier", "exporter")
 #: Workers of each queue, unless more are asked for. Two of a model's serve fast jobs.
-WORKERS: Mapping[str, int] = {"v3": 1, "v4": 1, "cpu": 1}
+WORKERS: Mapping[str, int] = {"v3": 1, "v4": 1, "cpu": 1, "fetch": 1}
 _SERVICES = ("postgres", "redis", "supervisor")
 
 

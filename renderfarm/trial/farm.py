@@ -17,7 +17,7 @@ import psutil
 from sqlalchemy import select, text
 
 from pipeline.spec import Model, RenderSpec, plan_for
-from renderfarm import accounts, credits, garbage, jobs, media
+from renderfarm import accounts, credits, garbage, jobs, media, prices
 from renderfarm.client import Client
 from renderfarm.db import Database, new_id
 from renderfarm.local.ports import answers, free_port
@@ -241,7 +241,7 @@ class Farm:
             "source": self._judged(clip or self.ground.clip).source,
             "inputs": {"picture": "in/nobody/picture", "video": "in/nobody/video"},
             "mode": mode,
-            "credits": CREDITS * (jobs.FAST_FACTOR if mode == jobs.FAST else 1),
+            "credits": CREDITS * prices.least(mode),
         }
         new = jobs.NewJob(**{**given, **changed})
         with self.database.begin() as session:

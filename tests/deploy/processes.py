@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "worker-v3": ("python", "-m", "workers", "run", "v3"),
     "worker-v4": ("python", "-m", "workers", "run", "v4"),
     "worker-cpu": ("python", "-m", "workers", "run", "cpu"),
+    "worker-fetch": ("python", "-m", "workers", "run", "fetch"),
     "flower": ("python", "-m", "workers", "flower", "--address", "0.0.0.0", "--port", "5555"),
 }
 

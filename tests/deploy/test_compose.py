@@ -55,7 +55,7 @@ def test_the_program_takes_its_command_line_and_environment(
 
 
 def test_the_workers_health_checks_are_commands_of_theirs(stack: dict[str, Any], tmp_path: Path) -> None:
-    for queue in ("v3", "v4", "cpu"):
+    for queue in ("v3", "v4", "cpu", "fetch"):
         service = stack["services"][f"worker-{queue}"]
         kind, *command = service["healthcheck"]["test"]
         assert (kind, command[-1]) == ("CMD", queue)
@@ -83,7 +83,7 @@ def test_prometheus_scrapes_services_that_show_metrics(stack: dict[str, Any]) ->
     for job in config["scrape_configs"]:
         targets |= {t.partition(":")[::2] for s in job.get("static_configs", []) for t in s["targets"]}
         targets |= {(n, str(s["port"])) for s in job.get("dns_sd_configs", []) for n in s["names"]}
-    workers = {"worker-v3", "worker-v4", "worker-cpu"}
+    workers = {"worker-v3", "worker-v4", "worker-cpu", "worker-fetch"}
     assert {name for name, _ in targets} == {"exporter", "api", "courier", *workers}
     for name, port in targets:
         environment = stack["services"][name]["environment"]

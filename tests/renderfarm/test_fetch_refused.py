@@ -144,13 +144,13 @@ def ground() -> Iterator[Ground]:
             yield Ground(strict, developing, server, resolver, bird, port)
 
 
-def _urls(forms: list[str], port: int, scheme: str = "http") -> list[str]:
+def urls_of(forms: list[str], port: int, scheme: str = "http") -> list[str]:
     return [f"{scheme}://{f'[{form}]' if ':' in form and form[0] != '[' else form}:{port}/" for form in forms]
 
 
 def _literals(ground: Ground) -> None:
     for scheme in ("http", "https"):
-        ground.refused(ground.strict, *_urls(FORBIDDEN, ground.port, scheme))
+        ground.refused(ground.strict, *urls_of(FORBIDDEN, ground.port, scheme))
     ground.refused(ground.strict, *(f"http://{spelling}:{ground.port}/" for spelling in SPELLINGS))
 
 
@@ -169,13 +169,13 @@ def _names(ground: Ground) -> None:
         ground.names.answers[f"b{index}.test"] = [["93.184.216.34", address, "2606:2800:220:1::1"]]
         ground.names.answers[f"c{index}.test"] = [[f"CNAME a{index}.test."]]
     found = [f"{letter}{index}.test" for letter, index in product("abc", range(len(FORBIDDEN)))]
-    ground.refused(ground.strict, *_urls(found, ground.port), *_urls(["nobody.test"], ground.port))
+    ground.refused(ground.strict, *urls_of(found, ground.port), *urls_of(["nobody.test"], ground.port))
     assert ground.names.asked["a0.test"] == 1 and ground.names.asked["b0.test"] == 1
 
 
 def _redirects(ground: Ground) -> None:
     server, start = ground.host, f"http://127.0.0.1:{ground.host.port}"
-    inside = [*_urls([each for each in FORBIDDEN if each not in {"127.0.0.1", "::1"}][:40], server.port)]
+    inside = [*urls_of([each for each in FORBIDDEN if each not in {"127.0.0.1", "::1"}][:40], server.port)]
     inside += [
         f"http://127.0.0.1:{ground.port}/",
         f"//127.0.0.2:{server.port}/",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.spec import VideoInfo
-from renderfarm import media
+from renderfarm import media, prices
 from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, open_storage
@@ -256,4 +256,5 @@ def test_the_limits_are_those_of_the_settings(farm: Settings, storage: Storage, 
 )  # fmt: skip
 def test_a_video_costs_a_credit_for_each_second_begun(frames: int, rate: str, credits: int) -> None:
     video = VideoInfo(1280, 720, Fraction(rate), frames, has_sound=False, codec="h264")
-    assert media.price(video) == credits
+    assert prices.price(video, "full_pipeline") == credits
+    assert prices.price(video, "fast") == 2 * credits

@@ -10,7 +10,7 @@ from fractions import Fraction
 from sqlalchemy import select
 
 from pipeline.spec import Model, Plan, RenderSpec, Stage, VideoInfo, plan_for
-from renderfarm import jobs
+from renderfarm import jobs, prices
 from renderfarm.db import Database
 from renderfarm.models import Account, Artifact, Job, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -51,7 +51,7 @@ class Farm:
             video=VIDEO,
             inputs=inputs,
             mode=mode,
-            credits=CREDITS * (jobs.FAST_FACTOR if mode == jobs.FAST else 1),
+            credits=CREDITS * prices.least(mode),
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, self.account_id, new).id

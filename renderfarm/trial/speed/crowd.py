@@ -13,7 +13,19 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model, RenderSpec, plan_for
-from renderfarm import accounts, credits, dispatch, jobs, line, listing, media, places, pools, stages, views
+from renderfarm import (
+    accounts,
+    credits,
+    dispatch,
+    jobs,
+    line,
+    listing,
+    places,
+    pools,
+    prices,
+    stages,
+    views,
+)
 from renderfarm.claims import WorkerIdentity
 from renderfarm.models import Job, Unit
 from renderfarm.trial.farm import CREDITS, Farm
@@ -115,7 +127,7 @@ def _submit(session: Session, farm: Farm, account_id: str, like: Job) -> str:
         video=video,
         inputs=like.inputs,
         mode="full_pipeline",
-        credits=media.price(video),
+        credits=prices.price(video, "full_pipeline"),
     )
     return jobs.submit(session, farm.settings, account_id, new).id
 
