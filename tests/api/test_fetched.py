@@ -15,13 +15,11 @@ from tests.api.conftest import Caller, assert_untouched, caller_of, error_of
 from tests.renderfarm.test_fetch_refused import FORBIDDEN, SPELLINGS, urls_of
 
 PICTURE, VIDEO = "https://example.com/a.png", "https://example.com/a.mp4?sig=x"
+ORDER = {"ref_image_url": PICTURE, "driving_video_url": VIDEO}
 
 
 def test_an_order_by_addresses_is_taken_without_asking_for_them(alice: Caller, farm: Farm) -> None:
-    taken = alice.post(
-        {"ref_image_url": PICTURE, "driving_video_url": VIDEO},
-        content_type="application/x-www-form-urlencoded",
-    )
+    taken = alice.client.post("/api/render", data=ORDER, headers=alice.headers)  # urlencoded
     assert taken.status_code == 202, taken.get_json()
     shown = alice.get(f"/api/render/{taken.get_json()['job_id']}").get_json()
     assert (shown["status"], shown["credits"], shown["progress"]["stage"]) == ("queued", None, "fetch")
@@ -44,22 +42,20 @@ def test_an_uploaded_picture_goes_with_the_address_of_a_video(
 
 
 def test_the_same_order_by_addresses_is_answered_again_under_its_key(alice: Caller) -> None:
-    order = {"ref_image_url": PICTURE, "driving_video_url": VIDEO}
     headers = {**alice.headers, "Idempotency-Key": "once"}
-    first, second = (alice.client.post("/api/render", data=order, headers=headers) for _ in range(2))
+    first, second = (alice.client.post("/api/render", data=ORDER, headers=headers) for _ in range(2))
     assert first.get_json()["job_id"] == second.get_json()["job_id"]
-    other = alice.client.post("/api/render", data={**order, "ref_image_url": PICTURE + "x"}, headers=headers)
+    other = alice.client.post("/api/render", data={**ORDER, "ref_image_url": PICTURE + "x"}, headers=headers)
     assert error_of(other, 409) == "CS-UORC01-113"
 
 
 def test_one_credit_has_one_file_fetched_at_a_time(client: Any, database: Any) -> None:
     poor = caller_of(client, database, "poor", grant=1)
-    order = {"ref_image_url": PICTURE, "driving_video_url": VIDEO}
-    taken = poor.post(order)
+    taken = poor.post(ORDER)
     assert taken.status_code == 202
-    assert error_of(poor.post(order), 402) == "CS-ORCR-001"
+    assert error_of(poor.post(ORDER), 402) == "CS-ORCR-001"
     poor.delete(f"/api/render/{taken.get_json()['job_id']}")
-    assert poor.post(order).status_code == 202
+    assert poor.post(ORDER).status_code == 202
 
 
 @pytest.mark.parametrize(("path", "field"), [("characters", "image_url"), ("scenes", "video_url")])
@@ -77,7 +73,7 @@ def test_addresses_that_lead_inside_are_refused_at_the_door_and_charge_nothing(
     """A sample of the table, which ``test_fetch_refused`` walks whole; ``ADDRESSES=300`` takes more."""
     urls = [*urls_of(FORBIDDEN, 80), *(f"http://{spelling}/" for spelling in SPELLINGS)]
     for url in random.Random(5).sample(urls, min(len(urls), int(os.environ.get("ADDRESSES", "24")))):
-        for order in ({"ref_image_url": url, "driving_video_url": VIDEO}, {"ref_image_url": PICTURE, "driving_video_url": url}):  # fmt: skip
-            answer = alice.post(order)
+        for field in ORDER:
+            answer = alice.post({**ORDER, field: url})
             assert error_of(answer, 400) == "CS-ORIV-014", url
     assert_untouched(farm, alice)

@@ -1,4 +1,4 @@
-"""Pictures and videos behind addresses: fetched by workers, judged, priced, and charged when they have come."""
+"""Pictures and videos behind addresses: fetched by workers, judged, and charged when they have come."""
 
 from __future__ import annotations
 
@@ -157,13 +157,14 @@ def test_a_video_that_costs_more_than_there_is_ends_its_job_and_nothing_is_held(
     assert set(farm.store.list("in/")) - {*farm.job(other).inputs.values()} <= fetching.garbage()
 
 
+HALF = b"\0\0\0\x18ftypmp42" + bytes(3000)
 ANSWERS = {
     "missing": (lambda: says("404 Not Found", "image/png"), Outcome.FAILED, "CS-ORIV-014"),
     "a page": (lambda: gives(b"<html>", "text/html"), Outcome.FAILED, "CS-ORIV-014"),
     "text": (lambda: gives(b"hello " * 400, ""), Outcome.FAILED, "CS-ORIV-003"),
     "a few bytes": (lambda: gives(b"hello", ""), Outcome.FAILED, "CS-ORIV-003"),
     "nothing": (lambda: gives(b"", "video/mp4"), Outcome.FAILED, "CS-ORIV-007"),
-    "half a video": (lambda: gives(b"\0\0\0\x18ftypmp42" + bytes(3000), "video/mp4"), Outcome.FAILED, "CS-ORIV-007"),
+    "half a video": (lambda: gives(HALF, "video/mp4"), Outcome.FAILED, "CS-ORIV-007"),
     "inside": (lambda: moved("http://169.254.169.254/latest"), Outcome.FAILED, "CS-ORIV-014"),
     "a file": (lambda: moved("file:///etc/passwd"), Outcome.FAILED, "CS-ORIV-014"),
     "packed": (lambda: says("200 OK", "video/mp4\r\nContent-Encoding: gzip"), Outcome.FAILED, "CS-ORIV-014"),
