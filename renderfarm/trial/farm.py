@@ -237,8 +237,8 @@ class Farm:
         given: dict[str, Any] = {
             "spec": RenderSpec(),
             "plan": replace(plan_for(Model.V4, engine=self.settings.engine_of(Model.V4)), **SHORT),
-            "video": self._judged(clip or self.ground.clip).video,
-            "source": self._judged(clip or self.ground.clip).source,
+            "video": self.judged(clip or self.ground.clip).video,
+            "source": self.judged(clip or self.ground.clip).source,
             "inputs": {"picture": "in/nobody/picture", "video": "in/nobody/video"},
             "mode": mode,
             "credits": CREDITS * prices.least(mode),
@@ -321,7 +321,8 @@ class Farm:
         (logs := self.folder / "logs").mkdir(exist_ok=True)
         return Process(name, command, self._environ, logs / f"{name}.log", ready=ready)
 
-    def _judged(self, clip: Path) -> media.JudgedVideo:
+    def judged(self, clip: Path) -> media.JudgedVideo:
+        """What the ingress would say of the clip."""
         if clip not in self._clips:
             here = FileStore(clip.parent, "")
             self._clips[clip] = media.judge_video(self.settings, here, clip.name)

@@ -34,7 +34,7 @@ _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "CUDA_VISIBLE_
 class Ground:
     """Made by ``open``. One farm at a time where the PostgreSQL itself is harmed."""
 
-    def __init__(self, folder: Path, janitor: Janitor) -> None:
+    def __init__(self, folder: Path, janitor: Janitor, *, durable: bool = False) -> None:
         self.folder = folder
         self._janitor = janitor
         self._cluster = postgres.prepare(folder)
@@ -44,7 +44,7 @@ class Ground:
         self.postgres = Process(
             "postgres",
             # What is committed outlives every death of the process; the machine's own death is not tried.
-            [*self._cluster.command(self._port), "-c", "fsync=off"],
+            [*self._cluster.command(self._port), "-c", f"fsync={'on' if durable else 'off'}"],
             self.environ(folder),
             folder / "postgres.log",
             ready=lambda _: self._answers(),
@@ -54,13 +54,16 @@ class Ground:
 
     @classmethod
     @contextmanager
-    def open(cls) -> Iterator[Ground]:
-        """A new ground; however the block ends, nothing of it runs or lies about afterwards."""
+    def open(cls, *, durable: bool = False) -> Iterator[Ground]:
+        """A new ground; however the block ends, nothing of it runs or lies about afterwards.
+
+        ``durable``: its PostgreSQL waits for the disk at each commit.
+        """
         folder = Path(tempfile.mkdtemp(prefix="farm-trial-"))
         folder.chmod(0o711)  # PostgreSQL's own user has to pass
         with Janitor() as janitor:
             janitor.mind(folder)
-            ground = cls(folder, janitor)
+            ground = cls(folder, janitor, durable=durable)
             try:
                 ground.postgres.start()
                 ground.postgres.wait_ready()

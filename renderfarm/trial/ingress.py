@@ -77,9 +77,9 @@ def measure(
         post, bare, get = [], [], []
         for _ in range(rounds):
             bare.append(_probes(store, seconds))
-            post.append(_load(Spec(port, connections, _WARM, seconds, [str(order)])))
+            post.append(load(Spec(port, connections, _WARM, seconds, [str(order)])))
             asked = _questions(farm, farm.folder / "questions")
-            get.append(_load(Spec(port, connections, _WARM, seconds, asked)))
+            get.append(load(Spec(port, connections, _WARM, seconds, asked)))
         share = median(load.rate / probes for load, probes in zip(post, bare, strict=True))
         return Ingress(share, post, bare, get)
 
@@ -138,7 +138,8 @@ def _probes(store: Path, seconds: float) -> float:
     return sum(float(_output(each)) for each in running)
 
 
-def _load(spec: Spec) -> Load:
+def load(spec: Spec) -> Load:
+    """Send the load from a process of its own."""
     return Load(**json.loads(_output(_start(["renderfarm.trial.load", json.dumps(asdict(spec))]))))
 
 

@@ -16,6 +16,7 @@ from renderfarm.trial.speed.figure import Measured
 from renderfarm.trial.speed.large import large
 from renderfarm.trial.speed.latency import latency
 from renderfarm.trial.speed.pair import pair
+from renderfarm.trial.speed.stored import stored
 from renderfarm.trial.speed.wide import wide
 
 
@@ -27,6 +28,7 @@ def measure(
         "latency": latency,
         "crowd": crowd,
         "door": partial(door, real=real),
+        "stored": stored,
         "large": large,
         "wide": wide,
         "pair": partial(pair, real=real),
