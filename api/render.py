@@ -35,7 +35,7 @@ from renderfarm import (
 from renderfarm.accounts import Principal
 from renderfarm.errors import FarmError
 from renderfarm.idempotency import Hold, Settled
-from renderfarm.jobs import NewJob
+from renderfarm.jobs import NewJob, Submitted
 from renderfarm.lending import Loan
 from renderfarm.media import JudgedVideo
 from renderfarm.models import Job, JobKind, JobStatus
@@ -129,7 +129,7 @@ class _Order:
         return idempotency.fingerprint(fields, {name: file.sha256 for name, file in self.files.items()})
 
 
-def _take(here: Farm, account_id: str, hold: Hold | None) -> Job:
+def _take(here: Farm, account_id: str, hold: Hold | None) -> Submitted:
     """The job of this request, submitted."""
     with Uploads(here, account_id, hold) as uploads:
         order = _Order.read(here, uploads)
@@ -231,7 +231,7 @@ def _again(here: Farm, account_id: str, settled: Settled) -> Response:
     return response
 
 
-def _accepted(job: Job) -> Response:
+def _accepted(job: Job | Submitted) -> Response:
     body = {
         "job_id": job.id,
         "status": JobStatus.QUEUED,  # as it was taken, whatever has become of it since

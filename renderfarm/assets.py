@@ -15,7 +15,7 @@ from pipeline.spec import CHARACTER, SCENE, Plan, RenderSpec
 from renderfarm import free, holdings, jobs
 from renderfarm.db import new_id
 from renderfarm.errors import FarmError
-from renderfarm.jobs import NewJob
+from renderfarm.jobs import NewJob, Submitted
 from renderfarm.models import FINAL, Asset, Job, JobKind, JobStatus
 from renderfarm.settings import Settings
 
@@ -148,18 +148,21 @@ def _stand_on(
         kind=JobKind.SCENE,
         stages=(),
         notes=made.notes,
+        assets=(scene.id,),
+        facts=made.facts,
+        lent={"": (made.id, "")},
     )
-    job = jobs.submit(session, settings, account_id, new)
-    if not holdings.use(session, job.id, [scene.id]):
-        raise FarmError(_NO_TEMPLATE if scene.published_at else "CS-ORIV-009")
-    job.facts, job.outputs = made.facts, made.outputs
-    holdings.lend(session, job.id, {"": (made.id, "")})
+    try:
+        job = jobs.submit(session, settings, account_id, new)
+    except FarmError as error:  # it is free: the scene was deleted just now
+        raise FarmError(_NO_TEMPLATE if scene.published_at else "CS-ORIV-009") from error
+    session.get_one(Job, job.id).outputs = made.outputs
     owner = scene.source_id or scene.id
     asset = Asset(id=new_id(prefix), kind=JobKind.SCENE.value, name=name, source_id=owner)
     return _add(session, asset, job)
 
 
-def _add(session: Session, asset: Asset, job: Job) -> Asset:
+def _add(session: Session, asset: Asset, job: Submitted) -> Asset:
     asset.account_id, asset.job_id = job.account_id, job.id
     session.add(asset)
     session.flush()

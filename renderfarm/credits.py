@@ -1,7 +1,8 @@
 """The ledger: whole credits, granted, held, captured and released. The only place that touches money.
 
 Every movement is an entry that is never changed, and changes the account's sums in the same
-transaction. ``mismatches`` says whether the two still agree.
+transaction; the hold of a new job is part of the one statement that writes it (``submission.py``).
+``mismatches`` says whether the two still agree.
 
     grant     available + n
     hold      available - n, held + n      a job was submitted
@@ -39,7 +40,12 @@ def hold(session: Session, account_id: str, job_id: str, amount: int) -> None:
     if amount and not _move(
         session, account_id, EntryKind.HOLD, available=-amount, held=amount, job_id=job_id
     ):
-        raise FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
+        raise too_few(amount)
+
+
+def too_few(amount: int) -> FarmError:
+    """CS-ORCR-001."""
+    return FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
 
 
 def foresee(session: Session, account_id: str) -> None:

@@ -6,48 +6,15 @@ template or an import stands on them. Assets are locked after jobs and units, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from sqlalchemy import exists, func, insert, literal, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from renderfarm import garbage
 from renderfarm.errors import FarmError
-from renderfarm.models import FINAL, Artifact, Asset, AssetUse, Job, JobKind
+from renderfarm.models import FINAL, Asset, AssetUse, Job, JobKind
 from renderfarm.settings import Settings
-
-
-def use(session: Session, job_id: str, asset_ids: Iterable[str]) -> bool:
-    """The job works with the files of these assets from now on; False where one was deleted meanwhile.
-
-    The caller's transaction must not be committed then.
-    """
-    wanted = set(asset_ids)
-    if not wanted:
-        return True
-    query = select(Asset).where(Asset.id.in_(wanted), Asset.deleted_at.is_(None)).order_by(Asset.id)
-    found = session.scalars(query.with_for_update(read=True)).all()
-    owners = {asset.source_id or asset.id for asset in found}
-    session.add_all(AssetUse(job_id=job_id, asset_id=owner) for owner in owners)
-    return len(found) == len(wanted)
-
-
-def lend(session: Session, job_id: str, files: Mapping[str, tuple[str, str]]) -> None:
-    """Files of other jobs are artifacts of this one: by its own name, the job's that has it, and its name.
-
-    A name that ends in ``-`` stands for all that begin so, which keep theirs, and an empty one for all.
-    """
-    of = (Artifact.unit_id, Artifact.attempt, Artifact.key, Artifact.size, Artifact.sha256)
-    columns = ["job_id", "name", *(column.key for column in of)]
-    for name, (owner, theirs) in files.items():
-        many = not theirs or theirs.endswith("-")
-        own, which = (
-            (Artifact.name, Artifact.name.startswith(theirs))
-            if many
-            else (literal(name), Artifact.name == theirs)
-        )
-        rows = select(literal(job_id), own, *of).where(Artifact.job_id == owner, which)
-        session.execute(insert(Artifact).from_select(columns, rows))
 
 
 def own_inputs(session: Session, job: Job) -> list[str]:

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, free, garbage, holdings, line, prices, stages, units, webhooks
+from renderfarm import credits, free, garbage, holdings, line, prices, stages, submission, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import after, new_id
@@ -48,6 +48,7 @@ __all__ = [
     "FAST",
     "NewJob",
     "Outcome",
+    "Submitted",
     "admit",
     "cancel",
     "drop_units",
@@ -121,57 +122,68 @@ class NewJob:
     #: Who is told what becomes of it, besides the account's own endpoints.
     webhook_url: str | None = None
     #: The stored assets it works with: what is known through them, and which of their files are its own
-    #: artifacts from the start (``holdings.lend``).
+    #: artifacts from the start (``submission.Rows``).
     assets: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     lent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Job:
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that was just submitted."""
+
+    id: str
+    account_id: str
+    mode: str
+    created_at: datetime
+
+
+def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -> Submitted:
     """Write the job, its first units and the hold; its uploads are garbage no longer.
 
     Inputs that are to be fetched are a stage of their own, before all others; where the price depends on
     them the hold comes with them (``arrivals.py``), and the account has to have the least it can be.
-    Raises CS-ORCR-001, and CS-UORC01-001 where a fast job finds no free workers; the caller's
-    transaction must not be committed then.
+    Raises CS-ORCR-001, CS-ORIV-010 where an asset was deleted meanwhile, and CS-UORC01-001 where a fast
+    job finds no free workers; the caller's transaction must not be committed then.
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    job_id = new_id("job")
     own = (Stage.FETCH, *new.stages) if new.urls else tuple(new.stages)
-    job = Job(
-        id=new_id("job"),
-        account_id=account_id,
-        status=JobStatus.QUEUED.value,
-        kind=new.kind.value,
-        stages=[stage.value for stage in own],
-        mode=new.mode,
-        model=new.spec.model.value,
-        spec=new.spec.to_json(),
-        plan=new.plan.to_json(),
-        video=new.video.to_json() if new.video else None,
-        inputs=dict(new.inputs),
-        urls=dict(new.urls),
-        notes=dict(new.notes),
-        facts={**new.facts, **({SOURCE: new.source} if new.source else {})},
-        credits=new.credits,
-        queue_deadline=after(settings.queue_deadline_seconds),
-        webhook_url=new.webhook_url,
+    job = {
+        "id": job_id,
+        "account_id": account_id,
+        "kind": new.kind.value,
+        "stages": [stage.value for stage in own],
+        "mode": new.mode,
+        "model": new.spec.model.value,
+        "spec": new.spec.to_json(),
+        "plan": new.plan.to_json(),
+        "video": new.video.to_json() if new.video else None,
+        "inputs": dict(new.inputs),
+        "urls": dict(new.urls),
+        "notes": dict(new.notes),
+        "facts": {**new.facts, **({SOURCE: new.source} if new.source else {})},
+        "credits": new.credits,
+        "patience": settings.queue_deadline_seconds,
+        "webhook_url": new.webhook_url,
+    }
+    first = stages.following(own, (), ())
+    cuts = new.facts.get("cuts", ())
+    planned = units.planned(job_id, new.plan, new.spec.model, new.mode, new.video, cuts, first)
+    rows = submission.Rows(
+        job, planned, new.assets, new.lent, kept=tuple(new.inputs.values()), hold=new.credits or 0
     )
-    session.add(job)
-    session.flush()
-    units.make(session, job, stages.following(own, (), ()))
-    garbage.keep(session, new.inputs.values())
-    if not holdings.use(session, job.id, new.assets):
+    written = submission.write(session, rows)
+    if not written.assets:
         raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.")
-    holdings.lend(session, job.id, new.lent)
+    if not written.paid:
+        raise credits.too_few(new.credits or 0)
     if new.credits is None:
         credits.foresee(session, account_id)
-    else:
-        credits.hold(session, account_id, job.id, new.credits)
     if not own:
-        _end(session, settings, job, JobStatus.COMPLETE)
-    announce(session)
-    return job
+        _end(session, settings, session.get_one(Job, job_id), JobStatus.COMPLETE)
+    return Submitted(job_id, account_id, new.mode, written.created_at)
 
 
 def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:

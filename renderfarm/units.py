@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from pipeline.spec import Model, Plan, Stage
+from pipeline.spec import Model, Plan, Stage, VideoInfo
 from pipeline.units import BY_SPANS, spans_of
 from renderfarm import line, stages
 from renderfarm.models import Job, Unit, UnitStatus
@@ -21,33 +21,55 @@ from renderfarm.models import Job, Unit, UnitStatus
 FAST = "fast"
 
 
-def make(session: Session, job: Job, new: Sequence[Stage]) -> None:
-    """The units of each stage: one, or one for each span of a fast job. What is there stays as it is.
+def planned(
+    job_id: str,
+    plan: Plan,
+    model: Model,
+    mode: str,
+    video: VideoInfo | None,
+    cuts: Sequence[int],
+    new: Sequence[Stage],
+) -> list[dict[str, Any]]:
+    """The columns of the units of each stage, but for what they take from their job.
 
-    A unit that a former plan had left behind is a new one's again; its attempts go on counting.
+    One unit, or one for each span of a fast job.
     """
-    plan, model = Plan.from_json(job.plan), Model(job.model)
     units: list[dict[str, Any]] = []
-    fast = job.mode == FAST
+    fast = mode == FAST
     for stage in new:
         queue = stages.queue_of(stage, model)
-        for index, total in _parts(job, plan, stage):
+        parts = [(0, stages.size_of(stage, video))]
+        if video is not None and fast and stage in BY_SPANS:
+            parts = [(span.index, len(span)) for span in spans_of(stage, plan, video, cuts)]
+        for index, total in parts:
             unit = {
-                "id": f"{job.id}:{stage.value}:{index}",
-                "job_id": job.id,
-                "account_id": job.account_id,
+                "id": f"{job_id}:{stage.value}:{index}",
                 "stage": stage.value,
                 "index": index,
                 "queue": queue,
                 "fast": fast,
                 "pins": stages.pins_by(plan, queue),
-                "status": UnitStatus.WAITING.value,
                 "total": total,
-                "queued_at": job.created_at,
             }
             units.append(unit)
+    return units
+
+
+def make(session: Session, job: Job, new: Sequence[Stage]) -> None:
+    """The units of more stages of a job. What is there stays as it is.
+
+    A unit that a former plan had left behind is a new one's again; its attempts go on counting.
+    """
+    plan, cuts = Plan.from_json(job.plan), job.facts.get("cuts", ())
+    units = planned(job.id, plan, Model(job.model), job.mode, job.known_video, cuts, new)
     if units:
-        row = insert(Unit).values(units)
+        own = {
+            "job_id": job.id,
+            "account_id": job.account_id,
+            "status": UnitStatus.WAITING.value,
+            "queued_at": job.created_at,
+        }
+        row = insert(Unit).values([{**unit, **own} for unit in units])
         renewed: dict[str, Any] = {name: row.excluded[name] for name in ("pins", "status", "total")}
         renewed |= {"done": 0, "failures": 0, "lost": 0, "not_before": func.now(), "finished_at": None}
         session.execute(
@@ -57,16 +79,7 @@ def make(session: Session, job: Job, new: Sequence[Stage]) -> None:
                 where=Unit.status == UnitStatus.CANCELLED,
             )
         )
-        line.join(session, job.account_id, {(unit["queue"], fast) for unit in units})
-
-
-def _parts(job: Job, plan: Plan, stage: Stage) -> list[tuple[int, int]]:
-    """The index and the size of each unit of a stage."""
-    video = job.known_video
-    if video is not None and job.mode == FAST and stage in BY_SPANS:
-        spans = spans_of(stage, plan, video, job.facts.get("cuts", ()))
-        return [(span.index, len(span)) for span in spans]
-    return [(0, stages.size_of(stage, video))]
+        line.join(session, job.account_id, {(unit["queue"], unit["fast"]) for unit in units})
 
 
 def passed(session: Session, job: Job) -> tuple[set[Stage], set[Stage]]:

@@ -94,6 +94,7 @@ class Farm:
         mode: str = "full_pipeline",
         stages: Sequence[Stage] = RENDER,
         webhook_url: str | None = None,
+        assets: Sequence[str] = (),
     ) -> str:
         new = jobs.NewJob(
             spec=RenderSpec(model, background),
@@ -104,6 +105,7 @@ class Farm:
             credits=price,
             stages=stages,
             webhook_url=webhook_url,
+            assets=assets,
         )
         with self.database.begin() as session:
             return jobs.submit(session, self.settings, account_id, new).id

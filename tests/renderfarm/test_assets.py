@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.spec import SCENE, Model, RenderSpec, plan_for
-from renderfarm import assets, holdings
+from renderfarm import assets
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
 from renderfarm.models import Asset, Garbage, JobKind
@@ -75,10 +75,7 @@ def test_another_accounts_or_a_deleted_scene_is_not_found(farm: Farm) -> None:
 def test_the_files_of_a_deleted_scene_go_with_the_last_open_job_that_uses_them(farm: Farm) -> None:
     account = farm.account()
     scene = prepare(farm, account)
-    users = [farm.submit(account), farm.submit(account)]
-    for job_id in users:
-        with farm.database.begin() as session:
-            assert holdings.use(session, job_id, [scene.id])
+    users = [farm.submit(account, assets=[scene.id]), farm.submit(account, assets=[scene.id])]
     delete(farm, scene)
     for job_id in users:
         assert not thrown(farm, scene)

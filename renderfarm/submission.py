@@ -1,0 +1,114 @@
+"""A new job's rows, written by one statement: it is what an ingress under load does most.
+
+What the rows say is worked out by ``jobs.submit``; here is only how they come to be, in the order in which
+rows are locked everywhere: assets, then lines, and the account last, since it is the one row that all jobs
+of an account want. Each part of the statement waits for what it counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from renderfarm.bell import WORK
+
+_SUBMIT = f"""
+    WITH job AS (
+        INSERT INTO jobs (id, account_id, status, kind, stages, mode, model, spec, plan, video, inputs, urls,
+            notes, facts, credits, queue_deadline, webhook_url)
+        VALUES (%(id)s, %(account_id)s, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
+            %(plan)s, %(video)s, %(inputs)s, %(urls)s, %(notes)s, %(facts)s, %(credits)s,
+            now() + make_interval(secs => %(patience)s), %(webhook_url)s)
+        RETURNING created_at
+    ), asset AS (
+        SELECT id, coalesce(source_id, id) AS owner FROM assets
+        WHERE id = ANY(%(assets)s::text[]) AND deleted_at IS NULL ORDER BY id FOR SHARE
+    ), used AS (
+        INSERT INTO asset_uses (job_id, asset_id) SELECT DISTINCT %(id)s, owner FROM asset RETURNING 1
+    ), lent AS (
+        INSERT INTO artifacts (job_id, name, unit_id, attempt, key, size, sha256)
+        SELECT %(id)s, CASE WHEN l.many THEN a.name ELSE l.name END,
+            a.unit_id, a.attempt, a.key, a.size, a.sha256
+        FROM jsonb_to_recordset(%(lent)s) AS l(name text, owner text, theirs text, many boolean)
+        JOIN artifacts a ON a.job_id = l.owner
+            AND CASE WHEN l.many THEN starts_with(a.name, l.theirs) ELSE a.name = l.theirs END
+        RETURNING 1
+    ), unit AS (
+        INSERT INTO units (id, job_id, account_id, stage, index, queue, fast, pins, status, total)
+        SELECT id, %(id)s, %(account_id)s, stage, index, queue, fast, pins, 'waiting', total
+        FROM jsonb_to_recordset(%(units)s) AS u(id text, stage text, index bigint, queue text, fast boolean,
+            pins text, total bigint)
+        RETURNING queue, fast
+    ), line AS (
+        INSERT INTO lines (queue, fast, account_id)
+        SELECT DISTINCT queue, fast, %(account_id)s FROM unit ORDER BY queue, fast
+        ON CONFLICT (queue, fast, account_id) DO UPDATE SET joined_at = now() RETURNING 1
+    ), kept AS (
+        DELETE FROM garbage WHERE key = ANY(%(kept)s::text[]) RETURNING 1
+    ), written AS (
+        SELECT job.created_at, (SELECT count(*) FROM asset) AS assets,
+            (SELECT count(*) FROM used) + (SELECT count(*) FROM lent) + (SELECT count(*) FROM line)
+                + (SELECT count(*) FROM kept) AS others
+        FROM job
+    ), paid AS (
+        UPDATE accounts SET available = available - %(hold)s, held = held + %(hold)s FROM written
+        WHERE accounts.id = %(account_id)s AND %(hold)s > 0 AND available >= %(hold)s AND others >= 0
+        RETURNING 1
+    ), entry AS (
+        INSERT INTO ledger_entries (account_id, job_id, kind, available_delta, held_delta)
+        SELECT %(account_id)s, %(id)s, 'hold', -%(hold)s, %(hold)s FROM paid RETURNING 1
+    )
+    SELECT created_at, assets, (SELECT count(*) FROM entry) AS paid, pg_notify('{WORK}', '') FROM written
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is to be written."""
+
+    #: The columns of ``jobs``, but for its times; ``patience`` is how many seconds it may wait.
+    job: Mapping[str, Any]
+    #: The columns of ``units``, but for what they take from the job.
+    units: Sequence[Mapping[str, Any]]
+    #: Of assets that it works with the ids, and of those files that are its own from the start, by name, the
+    #: job that has each and its name there: one that ends in ``-`` stands for all that begin so, which keep
+    #: theirs, and an empty one for all.
+    assets: Sequence[str]
+    lent: Mapping[str, tuple[str, str]]
+    #: Storage keys that are garbage no longer.
+    kept: Sequence[str]
+    #: Credits to set aside.
+    hold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of it; the transaction must not be committed unless all of it is as it should be."""
+
+    created_at: datetime
+    #: Whether all of the assets are there still.
+    assets: bool
+    #: Whether the account had enough.
+    paid: bool
+
+
+def write(session: Session, rows: Rows) -> Written:
+    """Write a job, its units, their place in the line, its loans and its hold."""
+    job = {
+        name: json.dumps(value) if isinstance(value, (dict, list)) else value
+        for name, value in rows.job.items()
+    }
+    lent = [
+        {"name": name, "owner": owner, "theirs": theirs, "many": not theirs or theirs.endswith("-")}
+        for name, (owner, theirs) in rows.lent.items()
+    ]
+    assets = sorted(set(rows.assets))
+    more = {"assets": assets, "lent": json.dumps(lent), "units": json.dumps(rows.units)}
+    values = {**job, **more, "kept": list(rows.kept), "hold": rows.hold}
+    found = session.connection().exec_driver_sql(_SUBMIT, values).one()
+    return Written(found.created_at, found.assets == len(assets), bool(found.paid) == (rows.hold > 0))
