@@ -156,21 +156,20 @@ def _borrowed(here: Farm, account_id: str, asked: RenderForm) -> Loan:
     """The stored assets that are asked for, all of them ready."""
     if not (asked.scene_id or asked.character_id):
         return Loan()
-    with here.database.begin() as session:
-        return lending.find(
-            session,
-            account_id,
-            scene_id=asked.scene_id,
-            character_id=asked.character_id,
-            mapping=asked.character_mapping,
-        )
+    return lending.find(
+        here.database,
+        account_id,
+        scene_id=asked.scene_id,
+        character_id=asked.character_id,
+        mapping=asked.character_mapping,
+    )
 
 
 def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
     """What is to be seen; what was not said is as the scene has it. CS-ORIV-013 for a model not its own."""
     said = asked.model_fields_set
     if loan.scene is not None:
-        own = RenderSpec.from_json(loan.scene.job.spec)
+        own = RenderSpec.from_json(loan.scene.spec)
         if "model" in said and asked.model is not own.model:
             raise FarmError("CS-ORIV-013", f"The scene was prepared for {own.model}, not for {asked.model}.")
         behind = asked.background_mode if "background_mode" in said else own.background

@@ -33,7 +33,7 @@ __all__ = [
 
 #: How the ids of each kind begin, and what says that there is none.
 _PREFIX = {JobKind.CHARACTER: "char", JobKind.SCENE: "scene"}
-_MISSING = {JobKind.CHARACTER: "CS-ORIV-008", JobKind.SCENE: "CS-ORIV-009"}
+MISSING = {JobKind.CHARACTER: "CS-ORIV-008", JobKind.SCENE: "CS-ORIV-009"}
 _STAGES = {JobKind.CHARACTER: CHARACTER, JobKind.SCENE: SCENE}
 _NO_TEMPLATE = "CS-UORC01-120"
 
@@ -62,7 +62,7 @@ def find(session: Session, account_id: str, kind: JobKind, asset_id: str) -> Ass
         or asset.deleted_at is not None
         or asset.published_at is not None
     ):
-        raise FarmError(_MISSING[kind])
+        raise FarmError(MISSING[kind])
     return asset
 
 

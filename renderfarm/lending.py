@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from sqlalchemy.orm import Session
+from typing import Any
 
 from pipeline.choice import FIXED
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
 from pipeline.units import numbered
 from renderfarm import assets
+from renderfarm.db import Database
 from renderfarm.errors import FarmError
 from renderfarm.jobs import SOURCE
-from renderfarm.models import Asset, Job, JobKind, JobStatus
+from renderfarm.models import JobKind, JobStatus
 
 #: What each kind spares a render, and the artifacts that stand for it; ``-``: all that begin so.
 _SPARES = {
@@ -30,12 +30,30 @@ _CHARACTER_FILE = "character"
 _FACTS = ("cuts", "people", SOURCE)
 
 
+_FIND = """
+    SELECT a.id AS asset_id, a.kind, j.id AS job_id, j.status, j.error_message, j.spec, j.plan, j.video,
+        j.inputs, j.facts, j.notes
+    FROM assets a JOIN jobs j ON j.id = a.job_id
+    WHERE a.id = ANY(%s) AND a.account_id = %s AND a.deleted_at IS NULL AND a.published_at IS NULL
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A ready asset, and the job that has prepared it."""
+    """A stored asset, and what is known of the job that has prepared it."""
 
-    asset: Asset
-    job: Job
+    asset_id: str
+    kind: str
+    job_id: str
+    status: str
+    error_message: str | None
+    spec: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    video: Mapping[str, Any] | None
+    #: Storage keys.
+    inputs: Mapping[str, str]
+    facts: Mapping[str, Any]
+    notes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +68,23 @@ class Loan:
     @property
     def assets(self) -> tuple[str, ...]:
         """The ids of all of them."""
-        return tuple(each.asset.id for each in self._all())
+        return tuple(each.asset_id for each in self._all())
 
     @property
     def video(self) -> VideoInfo | None:
         """The scene's video."""
-        return self.scene.job.known_video if self.scene else None
+        return VideoInfo.from_json(self.scene.video) if self.scene and self.scene.video else None
 
     @property
     def notes(self) -> dict[str, object]:
         """What is worth knowing of the scene's video."""
-        return dict(self.scene.job.notes) if self.scene else {}
+        return dict(self.scene.notes) if self.scene else {}
 
     def inputs(self) -> dict[str, str]:
         """Storage keys of what they were made from, by the names that a render's inputs have."""
-        found = {"video": self.scene.job.inputs["video"]} if self.scene else {}
+        found = {"video": self.scene.inputs["video"]} if self.scene else {}
         for number, each in enumerate(self.characters):
-            found[numbered("picture", number)] = each.job.inputs["picture"]
+            found[numbered("picture", number)] = each.inputs["picture"]
         return found
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
@@ -83,20 +101,20 @@ class Loan:
         if self.scene is None:
             return {}
         names = _FACTS if self._scene_fits(plan) else (SOURCE,)
-        return {name: fact for name, fact in self.scene.job.facts.items() if name in names}
+        return {name: fact for name, fact in self.scene.facts.items() if name in names}
 
     def files(self, plan: Plan) -> dict[str, tuple[str, str]]:
         """The artifacts a render of this plan finds there: its own name of each, the job's and its name."""
         found: dict[str, tuple[str, str]] = {}
         if self.scene and self._scene_fits(plan):
-            found |= {name: (self.scene.job.id, name) for name in _SCENE_FILES}
+            found |= {name: (self.scene.job_id, name) for name in _SCENE_FILES}
         if self._characters_fit(plan):
             for number, each in enumerate(self.characters):
-                found[numbered(_CHARACTER_FILE, number)] = (each.job.id, _CHARACTER_FILE)
+                found[numbered(_CHARACTER_FILE, number)] = (each.job_id, _CHARACTER_FILE)
         return found
 
     def _scene_fits(self, plan: Plan) -> bool:
-        return self.scene is not None and self.scene.job.plan == plan.to_json()
+        return self.scene is not None and self.scene.plan == plan.to_json()
 
     def _characters_fit(self, plan: Plan) -> bool:
         """A character knows no model: only how it was perceived, and whether it is a real one."""
@@ -104,36 +122,38 @@ class Loan:
         def kind(of: Plan) -> tuple[str, str, bool]:
             return of.perception, of.version, of.engine.name == FIXED
 
-        return all(kind(Plan.from_json(each.job.plan)) == kind(plan) for each in self.characters)
+        return all(kind(Plan.from_json(each.plan)) == kind(plan) for each in self.characters)
 
     def _all(self) -> tuple[Stored, ...]:
         return (*((self.scene,) if self.scene else ()), *self.characters)
 
 
 def find(
-    session: Session,
+    database: Database,
     account_id: str,
     *,
     scene_id: str | None,
     character_id: str | None,
     mapping: Mapping[str, str] | None,
 ) -> Loan:
-    """The account's assets of these ids, all of them ready.
+    """The account's assets of these ids, all of them ready; read by one statement.
 
     ``mapping`` says which person of the scene becomes which character. Raises CS-ORIV-008 and -009 for
     what is not there, -010 for what is not ready, -012 for a mapping that is none.
     """
-    scene = _ready(session, account_id, JobKind.SCENE, scene_id) if scene_id else None
+    ids = list(dict.fromkeys(mapping.values() if mapping else [character_id] if character_id else []))
+    wanted = [each for each in (scene_id, *ids) if each and each.isascii() and each.isprintable()]
+    rows = database.read(_FIND, [wanted, account_id]) if wanted else []
+    there = {row["asset_id"]: Stored(**row) for row in rows}
+    scene = _ready(there, JobKind.SCENE, scene_id) if scene_id else None
     if not mapping:
-        character = _ready(session, account_id, JobKind.CHARACTER, character_id) if character_id else None
-        return Loan(scene, (character,) if character else ())
+        return Loan(scene, tuple(_ready(there, JobKind.CHARACTER, each) for each in ids))
     if scene is None:
         raise FarmError("CS-ORIV-012", "`character_mapping` names people of a scene: it needs `scene_id`.")
-    if unknown := sorted(mapping.keys() - set(scene.job.facts.get("people", ()))):
+    if unknown := sorted(mapping.keys() - set(scene.facts.get("people", ()))):
         raise FarmError("CS-ORIV-012", f"There is no {unknown[0][:60]!r} in the scene.")
-    ids = list(dict.fromkeys(mapping.values()))
     try:
-        characters = tuple(_ready(session, account_id, JobKind.CHARACTER, each) for each in ids)
+        characters = tuple(_ready(there, JobKind.CHARACTER, each) for each in ids)
     except FarmError as error:
         if error.code == "CS-ORIV-008":
             message = "`character_mapping` names a character that was not found."
@@ -148,11 +168,12 @@ def spec_of(loan: Loan, asked: RenderSpec) -> RenderSpec:
     return RenderSpec(asked.model, asked.background, asked.bg_color, loan.cast)
 
 
-def _ready(session: Session, account_id: str, kind: JobKind, asset_id: str) -> Stored:
-    asset = assets.find(session, account_id, kind, asset_id)
-    job = session.get_one(Job, asset.job_id, populate_existing=True)
-    if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
-        raise FarmError("CS-ORIV-010", f"The {kind.value} could not be prepared: {job.error_message}")
-    if job.status != JobStatus.COMPLETE:
+def _ready(there: Mapping[str, Stored], kind: JobKind, asset_id: str) -> Stored:
+    found = there.get(asset_id)
+    if found is None or found.kind != kind:
+        raise FarmError(assets.MISSING[kind])
+    if found.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        raise FarmError("CS-ORIV-010", f"The {kind.value} could not be prepared: {found.error_message}")
+    if found.status != JobStatus.COMPLETE:
         raise FarmError("CS-ORIV-010")
-    return Stored(asset, job)
+    return found
