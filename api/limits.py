@@ -9,25 +9,46 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import redis
 from flask import Flask, Response, current_app, g, request
-from limits import RateLimitItem, parse
-from limits.storage import RedisStorage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.operation import operation_of
 from renderfarm.errors import FarmError
-from renderfarm.settings import Settings
+from renderfarm.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
 #: How long an answer is waited for, and how long one that did not come is not asked for again, in seconds.
 _PATIENCE = 0.1
 _SHUNNED = 5.0
+
+
+_RATE = re.compile(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)\s*")
+_WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in a window of so many seconds."""
+
+    amount: int
+    window: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What ``600/minute`` says; ``SettingsError`` for what says nothing."""
+        found = _RATE.fullmatch(text)
+        if found is None:
+            raise SettingsError(f"{text!r} is no rate such as 600/minute")
+        return cls(int(found[1]), _WINDOWS[found[2]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +72,52 @@ class Limits:
     """The limits of one farm, counted over all its processes."""
 
     def __init__(self, settings: Settings) -> None:
-        self._storage = RedisStorage(
+        self._redis = redis.Redis.from_url(
             settings.redis_url,
             socket_timeout=_PATIENCE,
             socket_connect_timeout=_PATIENCE,
-            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # handed on to redis-py as it is
+            retry=Retry(NoBackoff(), 0),
         )
-        self._address = parse(settings.rate_limit_address)
-        self._key = parse(settings.rate_limit_key)
-        self._render = parse(settings.rate_limit_render)
+        self._address = Rate.parse(settings.rate_limit_address)
+        self._key = Rate.parse(settings.rate_limit_key)
+        self._render = Rate.parse(settings.rate_limit_render)
         self._shunned_until = 0.0
 
     def count(self, address: str, secret: str, *, rendering: bool) -> list[Count]:
-        """Count one request; nothing where Redis is away."""
+        """Count one request, in one way to Redis and back; nothing where Redis is away."""
         if time.monotonic() < self._shunned_until:
             return []
+        asked = [("address", self._address, address)]
+        if secret:
+            # Of a key only its digest is written down; whether it is anybody's is not known yet.
+            asker = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()[:32]
+            asked.append(("key", self._key, asker))
+            if rendering:
+                asked.append(("render", self._render, asker))
         try:
-            counts = [self._hit("address", self._address, address)]
-            if secret and not counts[0].exceeded:
-                # Of a key only its digest is written down; whether it is anybody's is not known yet.
-                asker = hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()[:32]
-                counts.append(self._hit("key", self._key, asker))
-                if rendering:
-                    counts.append(self._hit("render", self._render, asker))
+            return self._hit(asked)
         except redis.RedisError as error:
             self._shunned_until = time.monotonic() + _SHUNNED
             log.warning("nobody's requests are counted for %.0f s: %s", _SHUNNED, error)
             return []
-        return counts
 
-    def _hit(self, name: str, limit: RateLimitItem, asker: str) -> Count:
-        now, window = time.time(), limit.get_expiry()
-        count = self._storage.incr(f"{name}:{asker}:{int(now // window)}", window)
-        return Count(name, limit.amount, window, limit.amount - count, int(window - now % window) + 1)
+    def _hit(self, asked: Sequence[tuple[str, Rate, str]]) -> list[Count]:
+        now, asking = time.time(), self._redis.pipeline(transaction=False)
+        for name, limit, asker in asked:
+            counter = f"limit:{name}:{asker}:{int(now // limit.window)}"
+            asking.incr(counter)
+            asking.expire(counter, limit.window)
+        counts = asking.execute()[::2]
+        return [
+            Count(
+                name,
+                limit.amount,
+                limit.window,
+                limit.amount - count,
+                int(limit.window - now % limit.window) + 1,
+            )
+            for (name, limit, _), count in zip(asked, counts, strict=True)
+        ]
 
 
 def install(app: Flask, settings: Settings) -> None:

@@ -143,7 +143,8 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Submitted:
         new = _job(here, order, spec, loan, judged)
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
-        with here.database.begin() as session:
+        alone = hold is None and not uploads.claimed and jobs.takes_one_statement(new)
+        with here.database.at_once() if alone else here.database.begin() as session:
             uploads.settle(session)
             job = jobs.submit(session, here.settings, account_id, new)
             if hold:

@@ -153,6 +153,11 @@ class Uploads:
         self._claims.append(claimed)
         return claimed
 
+    @property
+    def claimed(self) -> bool:
+        """Whether ``settle`` has anything to write."""
+        return bool(self._claims)
+
     def settle(self, session: Session) -> None:
         """Use what was claimed, in the transaction that submits."""
         uploads.use(session, self._account_id, [claim.upload_id for claim in self._claims])

@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session, sessionmaker
 #: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
 #: Less than a lease, or a worker that stands still would keep its unit for longer than it may.
 IDLE_SECONDS = 5
-#: Connections on which a process reads at once; each is held for the length of one statement.
+#: Connections on which a process reads at once, and on which it writes what one statement writes; each is
+#: held for the length of that statement.
 _READERS = 4
+_WRITERS = 8
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -38,19 +40,25 @@ class Database:
         }
         self.engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, connect_args=connect)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        # What is read by one statement needs no transaction, and no question whether the server is there.
-        self._readers = create_engine(
-            address,
-            pool_size=_READERS,
-            max_overflow=0,
-            pool_reset_on_return=None,
-            connect_args={**connect, "autocommit": True},
-        )
+        # One statement needs no transaction around it, and no question whether the server is there.
+        alone: dict[str, Any] = {"max_overflow": 0, "pool_reset_on_return": None}
+        alone["connect_args"] = {**connect, "autocommit": True}
+        self._readers = create_engine(address, pool_size=_READERS, **alone)
+        self._writers = create_engine(address, pool_size=_WRITERS, isolation_level="AUTOCOMMIT", **alone)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back on any error."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def at_once(self) -> Iterator[Session]:
+        """No transaction: each statement is committed as soon as it is done, and none is undone.
+
+        For what one statement writes whole: three ways to the server less than by ``begin``.
+        """
+        with Session(self._writers, expire_on_commit=False) as session:
             yield session
 
     def read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
@@ -62,6 +70,7 @@ class Database:
             return self._read(statement, values)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             self._readers.dispose()  # the others have died with it
+            self._writers.dispose()
             return self._read(statement, values)
 
     def _read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
@@ -80,6 +89,7 @@ class Database:
         """Close every pooled connection."""
         self.engine.dispose()
         self._readers.dispose()
+        self._writers.dispose()
 
 
 def after(seconds: float) -> ColumnElement[datetime]:

@@ -63,6 +63,7 @@ __all__ = [
     "set_times",
     "start",
     "submit",
+    "takes_one_statement",
     "time_out",
 ]
 
@@ -145,6 +146,8 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     them the hold comes with them (``arrivals.py``), and the account has to have the least it can be.
     Raises CS-ORCR-001, CS-ORIV-010 where an asset was deleted meanwhile, and CS-UORC01-001 where a fast
     job finds no free workers; the caller's transaction must not be committed then.
+
+    It needs no transaction of its own, but what ``takes_one_statement`` says no to does.
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
@@ -174,16 +177,17 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     rows = submission.Rows(
         job, planned, new.assets, new.lent, kept=tuple(new.inputs.values()), hold=new.credits or 0
     )
-    written = submission.write(session, rows)
-    if not written.assets:
-        raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.")
-    if not written.paid:
-        raise credits.too_few(new.credits or 0)
+    created_at = submission.write(session, rows)
     if new.credits is None:
         credits.foresee(session, account_id)
     if not own:
         _end(session, settings, session.get_one(Job, job_id), JobStatus.COMPLETE)
-    return Submitted(job_id, account_id, new.mode, written.created_at)
+    return Submitted(job_id, account_id, new.mode, created_at)
+
+
+def takes_one_statement(new: NewJob) -> bool:
+    """Whether ``submit`` writes all of it by one statement: its price is known and there is work to do."""
+    return new.credits is not None and bool(new.stages)
 
 
 def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from renderfarm import credits
 from renderfarm.bell import WORK
+from renderfarm.errors import FarmError
 
 _SUBMIT = f"""
     WITH job AS (
@@ -29,7 +33,9 @@ _SUBMIT = f"""
         SELECT id, coalesce(source_id, id) AS owner FROM assets
         WHERE id = ANY(%(assets)s::text[]) AND deleted_at IS NULL ORDER BY id FOR SHARE
     ), used AS (
-        INSERT INTO asset_uses (job_id, asset_id) SELECT DISTINCT %(id)s, owner FROM asset RETURNING 1
+        INSERT INTO asset_uses (job_id, asset_id)
+        SELECT DISTINCT %(id)s, asset.owner
+        FROM unnest(%(assets)s::text[]) AS wanted LEFT JOIN asset ON asset.id = wanted RETURNING 1
     ), lent AS (
         INSERT INTO artifacts (job_id, name, unit_id, attempt, key, size, sha256)
         SELECT %(id)s, CASE WHEN l.many THEN a.name ELSE l.name END,
@@ -51,19 +57,18 @@ _SUBMIT = f"""
     ), kept AS (
         DELETE FROM garbage WHERE key = ANY(%(kept)s::text[]) RETURNING 1
     ), written AS (
-        SELECT job.created_at, (SELECT count(*) FROM asset) AS assets,
-            (SELECT count(*) FROM used) + (SELECT count(*) FROM lent) + (SELECT count(*) FROM line)
-                + (SELECT count(*) FROM kept) AS others
+        SELECT job.created_at, (SELECT count(*) FROM used) + (SELECT count(*) FROM lent)
+            + (SELECT count(*) FROM line) + (SELECT count(*) FROM kept) AS others
         FROM job
     ), paid AS (
         UPDATE accounts SET available = available - %(hold)s, held = held + %(hold)s FROM written
-        WHERE accounts.id = %(account_id)s AND %(hold)s > 0 AND available >= %(hold)s AND others >= 0
+        WHERE accounts.id = %(account_id)s AND %(hold)s > 0 AND others >= 0
         RETURNING 1
     ), entry AS (
         INSERT INTO ledger_entries (account_id, job_id, kind, available_delta, held_delta)
         SELECT %(account_id)s, %(id)s, 'hold', -%(hold)s, %(hold)s FROM paid RETURNING 1
     )
-    SELECT created_at, assets, (SELECT count(*) FROM entry) AS paid, pg_notify('{WORK}', '') FROM written
+    SELECT created_at, pg_notify('{WORK}', '') FROM written
     """
 
 
@@ -86,19 +91,12 @@ class Rows:
     hold: int
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What came of it; the transaction must not be committed unless all of it is as it should be."""
+def write(session: Session, rows: Rows) -> datetime:
+    """Write a job, its units, their place in the line, its loans and its hold; when that was.
 
-    created_at: datetime
-    #: Whether all of the assets are there still.
-    assets: bool
-    #: Whether the account had enough.
-    paid: bool
-
-
-def write(session: Session, rows: Rows) -> Written:
-    """Write a job, its units, their place in the line, its loans and its hold."""
+    All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
+    CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough.
+    """
     job = {
         name: json.dumps(value) if isinstance(value, (dict, list)) else value
         for name, value in rows.job.items()
@@ -107,8 +105,16 @@ def write(session: Session, rows: Rows) -> Written:
         {"name": name, "owner": owner, "theirs": theirs, "many": not theirs or theirs.endswith("-")}
         for name, (owner, theirs) in rows.lent.items()
     ]
-    assets = sorted(set(rows.assets))
-    more = {"assets": assets, "lent": json.dumps(lent), "units": json.dumps(rows.units)}
+    more = {"assets": sorted(set(rows.assets)), "lent": json.dumps(lent), "units": json.dumps(rows.units)}
     values = {**job, **more, "kept": list(rows.kept), "hold": rows.hold}
-    found = session.connection().exec_driver_sql(_SUBMIT, values).one()
-    return Written(found.created_at, found.assets == len(assets), bool(found.paid) == (rows.hold > 0))
+    try:
+        found = session.connection().exec_driver_sql(_SUBMIT, values).one()
+    except IntegrityError as error:
+        refused = error.orig.diag if isinstance(error.orig, psycopg.Error) else None
+        if refused and refused.constraint_name == "available_not_negative":
+            raise credits.too_few(rows.hold) from error
+        if refused and (refused.table_name, refused.column_name) == ("asset_uses", "asset_id"):
+            raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.") from error
+        raise
+    created_at: datetime = found.created_at
+    return created_at
