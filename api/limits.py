@@ -31,6 +31,15 @@ _PATIENCE = 0.1
 _SHUNNED = 5.0
 
 
+#: Each window's counter goes with the window.
+_COUNT = """
+    local counts = {}
+    for number, counter in ipairs(KEYS) do
+        counts[number] = redis.call('INCR', counter)
+        if counts[number] == 1 then redis.call('EXPIRE', counter, ARGV[number]) end
+    end
+    return counts
+    """
 _RATE = re.compile(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)\s*")
 _WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -78,6 +87,7 @@ class Limits:
             socket_connect_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
+        self._counted = self._redis.register_script(_COUNT)
         self._address = Rate.parse(settings.rate_limit_address)
         self._key = Rate.parse(settings.rate_limit_key)
         self._render = Rate.parse(settings.rate_limit_render)
@@ -102,12 +112,9 @@ class Limits:
             return []
 
     def _hit(self, asked: Sequence[tuple[str, Rate, str]]) -> list[Count]:
-        now, asking = time.time(), self._redis.pipeline(transaction=False)
-        for name, limit, asker in asked:
-            counter = f"limit:{name}:{asker}:{int(now // limit.window)}"
-            asking.incr(counter)
-            asking.expire(counter, limit.window)
-        counts = asking.execute()[::2]
+        now = time.time()
+        counters = [f"limit:{name}:{asker}:{int(now // limit.window)}" for name, limit, asker in asked]
+        counts = self._counted(keys=counters, args=[limit.window for _, limit, _ in asked])
         return [
             Count(
                 name,

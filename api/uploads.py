@@ -100,7 +100,8 @@ class Uploads:
         self._farm = farm
         self._hold = hold
         self._keeps = keeps
-        self._keys = [f"in/{account_id}/{new_id('file')}" for _ in range(_MOST_FILES)]
+        #: For all files there may be, once one comes.
+        self._keys: list[str] = []
         self._account_id = account_id
         self._uploads: list[Upload] = []
         self._claims: list[Claimed] = []
@@ -116,8 +117,10 @@ class Uploads:
             return _Nowhere()
         if len(self._uploads) == _MOST_FILES:
             raise FarmError("CS-UORC01-002", f"The form has more than {_MOST_FILES} files.")
-        if self._keeps and not self._uploads:
-            self._announce()  # for all files there may be: a transaction costs more than a row
+        if not self._keys:
+            self._keys = [f"in/{self._account_id}/{new_id('file')}" for _ in range(_MOST_FILES)]
+            if self._keeps:
+                self._announce()  # for all of them: a transaction costs more than a row
         key = self._keys[len(self._uploads)]
         writer = self._farm.storage.writer(key) if self._keeps else _Hasher()
         upload = Upload(key, writer, self._farm.settings.max_upload_mb, self.goes_on)

@@ -151,7 +151,14 @@ class VideoInfo:
         return float(self.frames / self.rate)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"rate": str(self.rate)}
+        return {
+            "width": self.width,
+            "height": self.height,
+            "rate": str(self.rate),
+            "frames": self.frames,
+            "has_sound": self.has_sound,
+            "codec": self.codec,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -211,7 +218,15 @@ class Plan:
         return tuple(spans)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "engine": {"name": self.engine.name, "version": self.engine.version},
+            "perception": self.perception,
+            "version": self.version,
+            "piece_frames": self.piece_frames,
+            "warmup_frames": self.warmup_frames,
+            "segment_frames": self.segment_frames,
+            "fill": self.fill,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

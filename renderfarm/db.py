@@ -21,6 +21,7 @@ IDLE_SECONDS = 5
 #: held for the length of that statement.
 _READERS = 4
 _WRITERS = 8
+_LENGTH = 24
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -97,6 +98,15 @@ def after(seconds: float) -> ColumnElement[datetime]:
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
+def raw(session: Session) -> psycopg.Connection[tuple[Any, ...]]:
+    """The driver's own connection of the session's transaction, for the statements that are in a hurry."""
+    return cast("psycopg.Connection[tuple[Any, ...]]", session.connection().connection.driver_connection)
+
+
 def new_id(prefix: str) -> str:
     """An id that cannot be guessed (120 bits) and says what it names: ``job_...``."""
-    return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(24))}"
+    number, letters = secrets.randbelow(36**_LENGTH), []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, 36)
+        letters.append(_ALPHABET[digit])
+    return f"{prefix}_{''.join(letters)}"

@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from renderfarm import credits
 from renderfarm.bell import WORK
+from renderfarm.db import raw
 from renderfarm.errors import FarmError
 
 _SUBMIT = f"""
@@ -41,8 +41,9 @@ _SUBMIT = f"""
         SELECT %(id)s, CASE WHEN l.many THEN a.name ELSE l.name END,
             a.unit_id, a.attempt, a.key, a.size, a.sha256
         FROM jsonb_to_recordset(%(lent)s) AS l(name text, owner text, theirs text, many boolean)
-        JOIN artifacts a ON a.job_id = l.owner
-            AND CASE WHEN l.many THEN starts_with(a.name, l.theirs) ELSE a.name = l.theirs END
+        -- By the index, whatever a planner thinks of a list whose length it does not know.
+        CROSS JOIN LATERAL (SELECT * FROM artifacts WHERE job_id = l.owner OFFSET 0) a
+        WHERE CASE WHEN l.many THEN starts_with(a.name, l.theirs) ELSE a.name = l.theirs END
         RETURNING 1
     ), unit AS (
         INSERT INTO units (id, job_id, account_id, stage, index, queue, fast, pins, status, total)
@@ -108,13 +109,15 @@ def write(session: Session, rows: Rows) -> datetime:
     more = {"assets": sorted(set(rows.assets)), "lent": json.dumps(lent), "units": json.dumps(rows.units)}
     values = {**job, **more, "kept": list(rows.kept), "hold": rows.hold}
     try:
-        found = session.connection().exec_driver_sql(_SUBMIT, values).one()
-    except IntegrityError as error:
-        refused = error.orig.diag if isinstance(error.orig, psycopg.Error) else None
-        if refused and refused.constraint_name == "available_not_negative":
+        row = raw(session).execute(_SUBMIT, values, prepare=True).fetchone()
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name == "available_not_negative":
             raise credits.too_few(rows.hold) from error
-        if refused and (refused.table_name, refused.column_name) == ("asset_uses", "asset_id"):
+        raise
+    except psycopg.errors.NotNullViolation as error:
+        if (error.diag.table_name, error.diag.column_name) == ("asset_uses", "asset_id"):
             raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.") from error
         raise
-    created_at: datetime = found.created_at
+    assert row is not None, "it returns one"
+    created_at: datetime = row[0]
     return created_at
