@@ -145,7 +145,7 @@ def encrypted(sock: socket.socket, host: str, context: ssl.SSLContext, watch: Wa
     """The socket under TLS, once the peer has shown a certificate of ``host``. The socket is used up."""
     with _trusted(), ExitStack() as failed:
         failed.enter_context(sock)
-        # This asks the socket about its peer, who may have gone by now.
+        sock.getpeername()  # who may have gone: ssl asks too, and would lose the socket
         safe = failed.enter_context(
             context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
         )
