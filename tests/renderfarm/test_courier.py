@@ -231,7 +231,7 @@ def test_a_receiver_that_does_not_answer_holds_up_nobody_else(farm: Farm, accoun
 def test_an_account_that_fills_a_receiver_leaves_room_in_it_for_others(farm: Farm, account: str) -> None:
     slow, other = Slow(), farm.account()
     with receiving(farm, [account, other], slow) as shared:
-        farm = reaching(farm, shared)
+        farm = reaching(farm, shared).with_settings(webhooks_at_once=16)
         slow.jobs += [told(farm, account, shared.url) for _ in range(10)]
         with courier(farm):
             until(lambda: slow.waiting == 4)
