@@ -70,6 +70,11 @@ def _refuse(connection: socket.socket, status: int, reason: str, message: str) -
 util.write_error = _refuse  # gunicorn has no setting for it
 
 
+def on_starting(server: Any) -> None:
+    """Keep secrets out of the log from its first line on."""
+    redact.install(_settings)
+
+
 def when_ready(server: Any) -> None:
     """Let no silent peer hold a thread for good: connections inherit the limits of their listener.
 
@@ -108,8 +113,9 @@ def pre_request(worker: Any, request: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keep secrets out of the log, and a peer that was not waited for: it is no error of ours."""
-    redact.install()
+    """Keep secrets out of whatever the application logs to, and out of the log a peer that was not waited
+    for: it is no error of ours."""
+    redact.install(_settings)
     worker.log.error_log.addFilter(
         lambda record: not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
     )

@@ -1,4 +1,5 @@
-"""The audit log: who did what to whose keys, credits and assets. Written with the deed or not at all.
+"""The audit log: who did what to whose keys, credits, assets and webhooks. Written with the
+deed or not at all.
 
 What is written here is never changed, and holds no secret: ids and names alone.
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -21,16 +20,14 @@ from renderfarm.bell import WEBHOOKS, Bell
 from renderfarm.db import Database
 from renderfarm.delivery import Message, Outcome, Reply
 from renderfarm.errors import FarmError
+from renderfarm.fetch import Posted
+from renderfarm.hands import Hands
 from renderfarm.settings import Settings
 from renderfarm.signing import signed_headers
 from renderfarm.storage import Storage
 
 log = logging.getLogger(__name__)
 
-#: Messages that go to one host at once.
-_PER_HOST = 4
-#: An account's share of all hands: many hosts may be one receiver's.
-_PER_ACCOUNT = 0.5
 #: How long what could not be recorded waits before more is claimed, in seconds.
 _PAUSE = 1.0
 #: The longest reason that is kept for a failure.
@@ -41,9 +38,9 @@ _DELIVERIES = prometheus_client.Counter(
 
 
 class Client(Protocol):
-    """What posts a body and tells the status of the answer; it may raise anything."""
+    """What posts a body and tells what was answered; it may raise anything."""
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> int: ...
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Posted: ...
 
 
 class Courier:
@@ -54,11 +51,9 @@ class Courier:
         self._database = database
         self._storage = storage
         self._client = client
-        self._account_share = max(1, int(settings.webhooks_at_once * _PER_ACCOUNT))
         #: Guards what is in hand, and is told when there may be something to claim.
         self._due = threading.Condition()
-        self._hosts: Counter[str] = Counter()
-        self._accounts: Counter[str] = Counter()
+        self._hands = Hands(settings.webhooks_at_once)
 
     def run(self, stop: threading.Event) -> None:
         """Send what is due at every notice and every ``sweep_seconds``; what is in hand is finished."""
@@ -98,13 +93,10 @@ class Courier:
         None after a wait in which there may have come one.
         """
         with self._due:
-            hosts = [host for host, count in self._hosts.items() if count >= _PER_HOST]
-            accounts = [name for name, count in self._accounts.items() if count >= self._account_share]
             with self._database.begin() as session:
-                message = delivery.claim(session, self._settings, hosts, accounts)
+                message = delivery.claim(session, self._settings, self._hands.full())
             if message is not None:
-                self._hosts[message.host] += 1
-                self._accounts[message.account_id] += 1
+                self._hands.take(message)
                 self._due.notify()
             elif not stop.is_set():
                 self._due.wait()
@@ -119,8 +111,7 @@ class Courier:
                 outcome = delivery.record(session, self._settings, message, reply)
         finally:
             with self._due:
-                self._hosts = +(self._hosts - Counter([message.host]))
-                self._accounts = +(self._accounts - Counter([message.account_id]))
+                self._hands.let_go(message)
         _DELIVERIES.labels(outcome.value).inc()
         level = logging.WARNING if outcome is Outcome.GIVEN_UP else logging.INFO
         why = reply.error or reply.status
@@ -129,15 +120,17 @@ class Courier:
     def _send(self, message: Message) -> Reply:
         """Post the message, and say what came of it; nothing it meets is raised."""
         began = time.monotonic()
-        status, error = None, None
+        answer, error = None, None
         try:
             body = message.body(self._storage.url)
             headers = signed_headers(message.secrets, message.id, int(time.time()), body)
             headers["content-type"] = "application/json"
-            status = self._client.post(message.url, body, headers, self._settings.webhook_timeout_seconds)
+            answer = self._client.post(message.url, body, headers, self._settings.webhook_timeout_seconds)
         except FarmError as refused:
             error = refused.message
         except Exception as failure:  # each transport has its own errors; none may end the courier
             error = f"{type(failure).__name__}: {failure}"
         milliseconds = round(1000 * (time.monotonic() - began))
-        return Reply(status, milliseconds, " ".join(error.split())[:_REASON] if error else None)
+        if answer is not None:
+            return Reply(answer.status, milliseconds, retry_after=answer.retry_after)
+        return Reply(None, milliseconds, " ".join(error.split())[:_REASON] if error else None)

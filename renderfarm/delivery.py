@@ -22,8 +22,8 @@ from renderfarm.settings import Settings
 WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
 #: By how much each wait is made shorter or longer, so that what failed together does not return together.
 _JITTER = 0.2
-#: Longer than that nobody can have us wait.
-_LONGEST_WAIT = 24 * 3600.0
+#: By how much more a receiver that asks for time can have us wait, in seconds.
+_MOST_MORE = 3600.0
 #: What a receiver answers that is there no more.
 _GONE = 410
 
@@ -34,6 +34,7 @@ _CLAIM = text(
     FROM (
         SELECT id FROM webhook_deliveries
         WHERE next_attempt_at <= now() AND host <> ALL(:hosts) AND account_id <> ALL(:accounts)
+            AND account_id || ' ' || host <> ALL(:pairs)
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) due, webhook_endpoints e
     WHERE d.id = due.id AND e.id = d.endpoint_id
@@ -41,7 +42,7 @@ _CLAIM = text(
         CASE WHEN e.previous_until > now() THEN ARRAY[e.secret, e.previous_secret]
             ELSE ARRAY[e.secret] END AS secrets
     """
-).bindparams(bindparam("hosts", type_=ARRAY(Text)), bindparam("accounts", type_=ARRAY(Text)))
+).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("hosts", "accounts", "pairs")))
 
 
 class Outcome(StrEnum):
@@ -77,6 +78,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Full:
+    """Whose messages are passed over."""
+
+    hosts: Sequence[str] = ()
+    accounts: Sequence[str] = ()
+    #: An account, and the host to which nothing more of it goes.
+    pairs: Sequence[tuple[str, str]] = ()
+
+
+_NOBODY = Full()
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: a status, or the reason for there being none."""
 
@@ -91,12 +105,14 @@ class Reply:
         return self.status is not None and 200 <= self.status < 300
 
 
-def claim(
-    session: Session, settings: Settings, hosts: Sequence[str] = (), accounts: Sequence[str] = ()
-) -> Message | None:
-    """Take the delivery that has been due for longest, but for these hosts and accounts; None without one."""
-    limits = {"hosts": list(hosts), "accounts": list(accounts)}
-    row = session.execute(_CLAIM, {"lease": settings.webhook_lease_seconds, **limits}).one_or_none()
+def claim(session: Session, settings: Settings, full: Full = _NOBODY) -> Message | None:
+    """Take the delivery that has been due for longest and is not passed over; None without one."""
+    over = {
+        "hosts": list(full.hosts),
+        "accounts": list(full.accounts),
+        "pairs": list(map(" ".join, full.pairs)),
+    }
+    row = session.execute(_CLAIM, {"lease": settings.webhook_lease_seconds, **over}).one_or_none()
     return None if row is None else Message(**row._mapping)
 
 
@@ -135,7 +151,7 @@ def record(session: Session, settings: Settings, message: Message, reply: Reply)
 
 def _wait(settings: Settings, failures: int, asked: float | None) -> float:
     wait = WAITS[failures - 1] * settings.webhook_patience * random.uniform(1 - _JITTER, 1 + _JITTER)
-    return min(max(wait, asked or 0.0), _LONGEST_WAIT)
+    return min(max(wait, asked or 0.0), wait + _MOST_MORE)
 
 
 def _end(delivery: WebhookDelivery, how: str) -> None:

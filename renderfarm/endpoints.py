@@ -6,20 +6,24 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from renderfarm import audit
 from renderfarm.db import after, new_id
 from renderfarm.models import WebhookDelivery, WebhookEndpoint
 from renderfarm.settings import Settings
 from renderfarm.signing import new_secret
 
 
-def add(session: Session, account_id: str, url: str) -> WebhookEndpoint:
+def add(session: Session, account_id: str, url: str, *, actor: str = audit.FARM) -> WebhookEndpoint:
     """Tell this address of the account's jobs from now on; the one there is, where there is one."""
     row = insert(WebhookEndpoint).values(
         id=new_id("whe"), account_id=account_id, url=url, secret=new_secret()
     )
     again = row.on_conflict_do_update(index_elements=["account_id", "url"], set_={"disabled_at": None})
     found = session.scalars(again.returning(WebhookEndpoint), execution_options={"populate_existing": True})
-    return found.one()
+    made = found.one()
+    if url:  # which is not written down: many an address lets in whoever knows it
+        audit.write(session, actor, "webhook.add", account_id=account_id, subject=made.id)
+    return made
 
 
 def own(session: Session, account_id: str) -> WebhookEndpoint:
@@ -41,13 +45,19 @@ def all_of(session: Session, account_id: str) -> list[WebhookEndpoint]:
     return list(session.scalars(query.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
 
 
-def remove(session: Session, endpoint_id: str) -> bool:
+def remove(session: Session, endpoint_id: str, *, actor: str = audit.FARM) -> bool:
     """Forget an endpoint, what is on its way there, and its log; False when there is none of that id."""
     gone = delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.url != "")
-    return session.scalar(gone.returning(WebhookEndpoint.id)) is not None
+    owner = session.scalar(gone.returning(WebhookEndpoint.account_id))
+    if owner is None:
+        return False
+    audit.write(session, actor, "webhook.remove", account_id=owner, subject=endpoint_id)
+    return True
 
 
-def rotate(session: Session, settings: Settings, endpoint_id: str) -> WebhookEndpoint | None:
+def rotate(
+    session: Session, settings: Settings, endpoint_id: str, *, actor: str = audit.FARM
+) -> WebhookEndpoint | None:
     """Give it a new secret; the old one signs beside it for ``webhook_rotation_seconds``."""
     changed = (
         update(WebhookEndpoint)
@@ -60,7 +70,10 @@ def rotate(session: Session, settings: Settings, endpoint_id: str) -> WebhookEnd
         .returning(WebhookEndpoint)
         .execution_options(populate_existing=True)
     )
-    return session.scalar(changed)
+    endpoint = session.scalar(changed)
+    if endpoint is not None:
+        audit.write(session, actor, "webhook.rotate", account_id=endpoint.account_id, subject=endpoint_id)
+    return endpoint
 
 
 def disable(session: Session, endpoint_id: str) -> None:

@@ -51,8 +51,9 @@ class Receiver:
     def __init__(
         self, secrets: Sequence[str], receive: Callable[[Received], int | None], port: int = 0
     ) -> None:
-        #: May be changed while it listens.
+        #: May be changed while it listens, as may the headers that it answers with.
         self.secrets = secrets
+        self.headers: Mapping[str, str] = {}
         self._receive = receive
         receiver = self
 
@@ -63,7 +64,8 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(min(int(self.headers.get("content-length", 0)), _LONGEST))
                 self.send_response(receiver.judge(dict(self.headers.items()), body))
-                self.send_header("content-length", "0")
+                for name, value in {**receiver.headers, "content-length": "0"}.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:

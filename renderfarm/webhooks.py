@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from renderfarm import endpoints, public, views
+from renderfarm import audit, endpoints, public, views
 from renderfarm.bell import WEBHOOKS, announce
 from renderfarm.db import after, new_id
 from renderfarm.models import Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -70,7 +70,13 @@ def attempts(session: Session, delivery_id: str) -> list[WebhookAttempt]:
     return list(session.scalars(query.order_by(WebhookAttempt.attempt)))
 
 
-def resend(session: Session, delivery_id: str | None = None, job_id: str | None = None) -> list[str]:
+def resend(
+    session: Session,
+    delivery_id: str | None = None,
+    job_id: str | None = None,
+    *,
+    actor: str = audit.FARM,
+) -> list[str]:
     """Send a delivery, or all of a job, again under the same id, with all its attempts before it.
 
     The ids of those; none where there is no such one, or its endpoint is disabled.
@@ -81,10 +87,16 @@ def resend(session: Session, delivery_id: str | None = None, job_id: str | None 
         update(WebhookDelivery)
         .where(which, WebhookDelivery.endpoint_id.in_(live))
         .values(next_attempt_at=func.now(), failures=0, delivered_at=None, given_up_at=None)
-        .returning(WebhookDelivery.id)
+        .returning(WebhookDelivery.account_id, WebhookDelivery.id)
     )
-    sent = sorted(session.scalars(again))
-    announce(session, WEBHOOKS)
+    rows = session.execute(again).all()
+    sent = sorted(row.id for row in rows)
+    if rows:  # they are of one job at most, and so of one account
+        subject = job_id or sent[0]
+        audit.write(
+            session, actor, "webhook.resend", account_id=rows[0].account_id, subject=subject, messages=sent
+        )
+        announce(session, WEBHOOKS)
     return sent
 
 

@@ -41,7 +41,7 @@ def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -
     from workers.drawing import command_of
     from workers.process import WorkerProcess
 
-    log.configure(settings.log_level, queue)
+    log.configure(settings, queue)
     return WorkerProcess(settings, queue, folder, command or command_of(settings, queue)).run()
 
 
@@ -64,12 +64,15 @@ def health(queue: str) -> None:
 @click.option("--url-prefix", help="Serve below this path.")
 def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> None:
     """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
+    from workers import log
     from workers.app import create_app
 
     # Flower reads it by itself; on a command line it would be there for all to see.
     if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
         raise click.ClickException("FLOWER_BASIC_AUTH=user:password is not set; Flower is never left open")
-    app = create_app(_settings())
+    settings = _settings()
+    log.configure(settings, "flower")
+    app = create_app(settings)
     options = [f"--address={address}", f"--port={port}"]
     options += [f"--db={db}", "--persistent=true"] if db else []
     options += [f"--url-prefix={url_prefix}"] if url_prefix else []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from renderfarm import redact
+from renderfarm.settings import Settings
 
 #: Celery says once more what the runner says with more words.
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "celery.redirected")
@@ -28,12 +29,12 @@ class _OneLine(logging.Formatter):
         return " | ".join(line for line in super().format(record).splitlines() if line.strip())
 
 
-def configure(level: str, worker: str, stream: TextIO = sys.stderr) -> None:
+def configure(settings: Settings, worker: str, stream: TextIO = sys.stderr) -> None:
     """Send every log line of this process and its children to ``stream``."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine(worker))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    redact.install()
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    redact.install(settings)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -76,5 +76,5 @@ def _stop() -> threading.Event:
 def _for_a_process() -> Settings:
     ours = settings()
     logging.basicConfig(level=ours.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    redact.install()
+    redact.install(ours)
     return ours

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from renderfarm.cli.common import account_named, as_json, emit, settings, table, transaction
+from renderfarm.cli.common import account_named, actor, as_json, emit, settings, table, transaction
 from renderfarm.errors import FarmError
 
 _account = click.option("--account", required=True, metavar="NAME", help="Whose.")
@@ -36,7 +36,7 @@ def add(url: str, account: str, as_json: bool) -> None:
 
     fetch.check_address(settings(), url)
     with transaction() as session:
-        made = endpoints.add(session, account_named(session, account).id, url)
+        made = endpoints.add(session, account_named(session, account).id, url, actor=actor())
         row = _fields(made, _ENDPOINT) | {"secret": made.secret}
     _show_secret(row, as_json)
 
@@ -62,7 +62,7 @@ def remove(endpoint_id: str, as_json: bool) -> None:
     from renderfarm import endpoints
 
     with transaction() as session:
-        if not endpoints.remove(session, endpoint_id):
+        if not endpoints.remove(session, endpoint_id, actor=actor()):
             raise FarmError("CS-UORC01-121")
     emit({"id": endpoint_id, "removed": True}, as_json, lambda: click.echo(f"Removed {endpoint_id}."))
 
@@ -88,7 +88,7 @@ def rotate(endpoint_id: str, as_json: bool) -> None:
     from renderfarm import endpoints
 
     with transaction() as session:
-        changed = endpoints.rotate(session, settings(), endpoint_id)
+        changed = endpoints.rotate(session, settings(), endpoint_id, actor=actor())
         if changed is None:
             raise FarmError("CS-UORC01-121")
         row = _fields(changed, _ENDPOINT) | {"secret": changed.secret}
@@ -130,7 +130,7 @@ def resend(delivery_id: str | None, job_id: str | None, as_json: bool) -> None:
     if (delivery_id is None) == (job_id is None):
         raise click.UsageError("Give either the ID of a delivery, or --job.")
     with transaction() as session:
-        sent = log.resend(session, delivery_id, job_id)
+        sent = log.resend(session, delivery_id, job_id, actor=actor())
         if not sent:
             raise FarmError("CS-UORC01-121")
     emit({"resent": sent}, as_json, lambda: click.echo("\n".join(sent)))

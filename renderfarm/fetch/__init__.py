@@ -12,6 +12,6 @@ guards them (advocate) has had no release since 2020.
 from __future__ import annotations
 
 from renderfarm.fetch.address import Refused, Unreachable, check_address
-from renderfarm.fetch.client import Fetched, Guarded
+from renderfarm.fetch.client import Fetched, Guarded, Posted
 
-__all__ = ["Fetched", "Guarded", "Refused", "Unreachable", "check_address"]
+__all__ = ["Fetched", "Guarded", "Posted", "Refused", "Unreachable", "check_address"]

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from urllib.parse import urljoin
@@ -33,6 +35,9 @@ _ANSWER_BYTES = 4 << 10
 #: ``binary/octet-stream`` is what S3 says of objects of which it was told nothing.
 _TYPES = re.compile(r"(image|video)/[\w.+-]+|(application|binary)/octet-stream", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+#: Answers whose ``Retry-After`` is taken, and the longest that is, in seconds.
+_ASK_FOR_TIME = frozenset({429, 503})
+_LONGEST_WAIT = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,15 @@ class Fetched:
     #: As the host says, without parameters; empty where it says nothing.
     content_type: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What was answered to a ``post``."""
+
+    status: int
+    #: Seconds for which the host wants to be left alone, 0 to a day; None where it says nothing of it.
+    retry_after: float | None = None
 
 
 def _no_tick() -> None:
@@ -61,6 +75,7 @@ class Guarded:
     def __init__(self, settings: Settings, authorities: Path | None = None) -> None:
         self._settings = settings
         self._tls = ssl.create_default_context(cafile=str(authorities or certifi.where()))
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL is told
         self._tls.set_alpn_protocols(["http/1.1"])
 
     def fetch(
@@ -88,8 +103,8 @@ class Guarded:
                 address = self._moved(address, response)
         raise Refused("The address redirects too often.")
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> int:
-        """Send ``body`` and return the status of the answer; a redirect is an answer like any other.
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Posted:
+        """Send ``body`` and say what was answered; a redirect is an answer like any other.
 
         ``timeout`` is for all of it, in seconds. Raises ``Refused`` and ``Unreachable``.
         """
@@ -98,7 +113,7 @@ class Guarded:
         with self._exchange(address, watch, "POST", body, headers) as (response, _):
             with suppress(Refused):  # it has been told, and has said what it thinks of it
                 _next(response, _ANSWER_BYTES)
-            return response.status
+            return Posted(response.status, _retry_after(response))
 
     @contextmanager
     def _exchange(
@@ -185,6 +200,22 @@ def _read(
     if response.length:
         raise Unreachable("The host of the address broke the connection off.")
     return Fetched(address.url, kind_of.lower(), size)
+
+
+def _retry_after(response: HTTPResponse) -> float | None:
+    """What a host that asks for time asks for: seconds, or a date (RFC 9110, 10.2.3)."""
+    asked = (response.getheader("Retry-After") or "").strip()
+    if response.status not in _ASK_FOR_TIME or not asked:
+        return None
+    if _NUMBER.fullmatch(asked):
+        wait = float(asked)
+    else:
+        try:
+            at = parsedate_to_datetime(asked)
+            wait = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):  # no date, or none of this calendar
+            return None
+    return min(max(wait, 0.0), _LONGEST_WAIT)
 
 
 def _next(response: HTTPResponse, size: int) -> bytes:

@@ -8,7 +8,8 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -142,23 +143,31 @@ def connect(address: IPAddress, port: int, watch: Watch) -> socket.socket:
 
 def encrypted(sock: socket.socket, host: str, context: ssl.SSLContext, watch: Watch) -> ssl.SSLSocket:
     """The socket under TLS, once the peer has shown a certificate of ``host``. The socket is used up."""
-    safe = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    with _trusted(), ExitStack() as failed:
+        failed.enter_context(sock)
+        sock.getpeername()  # who may have gone: ssl asks too, and would lose the socket
+        safe = failed.enter_context(
+            context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        )
 
-    def ready(seconds: float) -> bool:
-        safe.settimeout(seconds)
-        try:
-            safe.do_handshake()
-        except TimeoutError:
-            return False
-        return True
+        def ready(seconds: float) -> bool:
+            safe.settimeout(seconds)
+            try:
+                safe.do_handshake()
+            except TimeoutError:
+                return False
+            return True
 
-    try:
         watch.wait(ready, watch.limits.silence)
-    except BaseException as error:
-        safe.close()
-        if isinstance(error, ssl.SSLError):
-            raise Refused("The host of the address does not speak TLS that can be trusted.") from error
-        if isinstance(error, OSError):
-            raise Unreachable("The host of the address broke the connection off.") from error
-        raise
+        failed.pop_all()  # it is well, and stays open
     return safe
+
+
+@contextmanager
+def _trusted() -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise Refused("The host of the address does not speak TLS that can be trusted.") from error
+    except OSError as error:
+        raise Unreachable("The host of the address broke the connection off.") from error

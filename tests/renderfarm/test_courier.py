@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from renderfarm.public import addressed, state_of
 from renderfarm.receiver import Received, Receiver
 from renderfarm.storage import open_storage
 from tests.renderfarm.farm import Farm
+from tests.services.hostile import names
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,17 +46,38 @@ class Inbox:
         return [one.id for one in self.received]
 
 
+class Slow:
+    """A receiver that answers nothing of what is told of ``jobs`` until its release."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+        self._waiting: list[Received] = []
+        self.release = threading.Event()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def __call__(self, received: Received) -> None:
+        if received.data["job_id"] in self.jobs:
+            self._waiting.append(received)
+            self.release.wait(60)
+
+
 @pytest.fixture
 def account(farm: Farm) -> str:
     return farm.account()
 
 
 @contextmanager
-def receiving(farm: Farm, account: str, receive: Callable[[Received], int | None]) -> Iterator[Receiver]:
-    """A receiver that knows the secret of the account's own addresses, ``webhook_url``."""
+def receiving(
+    farm: Farm, accounts: str | list[str], receive: Callable[[Received], int | None]
+) -> Iterator[Receiver]:
+    """A receiver that knows the secrets of the accounts' own addresses, ``webhook_url``."""
     with farm.database.begin() as session:
-        secret = endpoints.own(session, account).secret
-    with Receiver([secret], receive) as receiver:
+        known = [accounts] if isinstance(accounts, str) else accounts
+        secrets = [endpoints.own(session, account).secret for account in known]
+    with Receiver(secrets, receive) as receiver:
         yield receiver
 
 
@@ -83,6 +106,13 @@ def courier(farm: Farm) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def told(farm: Farm, account: str, url: str) -> str:
+    """A job that has ended, of which this address is to be told."""
+    job_id = farm.submit(account, webhook_url=url, price=1)
+    farm.cancel(account, job_id)
+    return job_id
 
 
 def log_of(farm: Farm, job_id: str) -> list[WebhookDelivery]:
@@ -136,6 +166,23 @@ def test_a_receiver_that_falters_gets_the_same_message_until_it_takes_it(farm: F
         assert [one.status for one in webhooks.attempts(session, row.id)] == [500, 500, 200]
 
 
+def test_a_receiver_that_asks_for_time_gets_it(farm: Farm, account: str) -> None:
+    inbox = Inbox(503)
+    with receiving(farm, account, inbox) as receiver, courier(farm := reaching(farm, receiver)):
+        receiver.headers = {"Retry-After": "120"}
+        job_id = farm.submit(account, webhook_url=receiver.url)
+        farm.cancel(account, job_id)
+        until(lambda: log_of(farm, job_id)[0].failures)
+        (row,) = log_of(farm, job_id)
+        with farm.database.begin() as session:
+            (attempt,) = webhooks.attempts(session, row.id)
+        assert row.next_attempt_at is not None
+        assert 119 < (row.next_attempt_at - attempt.at).total_seconds() < 121
+        farm.turn_back(WebhookDelivery, row.id, "next_attempt_at", 130)
+        until(lambda: delivered(farm, job_id))
+    assert inbox.ids == [row.id] * 2
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://10.0.0.1/", "http://127.0.0.1:22/"])
 def test_where_nobody_may_be_reached_nothing_is_sent_and_the_log_says_why(
     farm: Farm, account: str, url: str
@@ -168,27 +215,50 @@ def test_while_its_secret_changes_holders_of_either_believe_what_comes(farm: Far
 
 
 def test_a_receiver_that_does_not_answer_holds_up_nobody_else(farm: Farm, account: str) -> None:
-    release, quick = threading.Event(), Inbox()
-    stuck: list[Received] = []
-
-    def hang(received: Received) -> None:
-        stuck.append(received)
-        release.wait(60)
-
-    other = farm.account()
-    with receiving(farm, account, hang) as slow, receiving(farm, other, quick) as fast:
-        farm = reaching(farm, slow, fast)
-        slow_jobs = [farm.submit(account, webhook_url=slow.url, price=1) for _ in range(10)]
-        for job_id in slow_jobs:
-            farm.cancel(account, job_id)
+    slow, quick, other = Slow(), Inbox(), farm.account()
+    with receiving(farm, account, slow) as stuck, receiving(farm, other, quick) as fast:
+        farm = reaching(farm, stuck, fast)
+        slow.jobs += [told(farm, account, stuck.url) for _ in range(10)]
         with courier(farm):
-            until(lambda: len(stuck) == 4)
-            job_id = farm.submit(other, webhook_url=fast.url)
-            farm.cancel(other, job_id)
+            until(lambda: slow.waiting == 4)
+            job_id = told(farm, other, fast.url)
             until(lambda: delivered(farm, job_id))
-            assert len(stuck) == 4
-            release.set()
-            until(lambda: all(delivered(farm, one) for one in slow_jobs))
+            assert slow.waiting == 4
+            slow.release.set()
+            until(lambda: all(delivered(farm, one) for one in slow.jobs))
+
+
+def test_an_account_that_fills_a_receiver_leaves_room_in_it_for_others(farm: Farm, account: str) -> None:
+    slow, other = Slow(), farm.account()
+    with receiving(farm, [account, other], slow) as shared:
+        farm = reaching(farm, shared).with_settings(webhooks_at_once=16)
+        slow.jobs += [told(farm, account, shared.url) for _ in range(10)]
+        with courier(farm):
+            until(lambda: slow.waiting == 4)
+            job_id = told(farm, other, shared.url)
+            until(lambda: delivered(farm, job_id))
+            assert slow.waiting == 4
+            slow.release.set()
+
+
+def test_accounts_with_many_receivers_that_do_not_answer_leave_hands_for_others(
+    farm: Farm, account: str
+) -> None:
+    slow, second, third = Slow(), farm.account(), farm.account()
+    known = [f"{number}.test" for number in range(10)]
+    with (
+        receiving(farm, [account, second, third], slow) as receiver,
+        names({name: [["127.0.0.1"]] for name in known}) as resolver,
+    ):
+        farm = reaching(farm, receiver).with_settings(fetch_resolver=resolver.address)
+        for name, owner in product(known, (account, second)):
+            slow.jobs.append(told(farm, owner, receiver.url.replace("127.0.0.1", name)))
+        with courier(farm):
+            until(lambda: slow.waiting == 6)  # of 8 hands
+            job_id = told(farm, third, receiver.url)
+            until(lambda: delivered(farm, job_id))
+            assert slow.waiting == 6
+            slow.release.set()
 
 
 def test_a_courier_that_dies_before_it_writes_down_a_delivery_has_it_delivered_again(

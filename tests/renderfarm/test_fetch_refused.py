@@ -11,7 +11,7 @@ from itertools import product
 import pytest
 
 from renderfarm.errors import FarmError
-from renderfarm.fetch import Guarded, check_address
+from renderfarm.fetch import Guarded, Posted, check_address
 from renderfarm.settings import Settings
 from tests.services.hostile import Canary, Host, Names, Script, canary, host, names
 
@@ -301,10 +301,10 @@ def test_a_post_says_what_was_answered_and_follows_no_redirect(ground: Ground) -
         "HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
     )
     url = f"http://127.0.0.1:{ground.host.port}/hook"
-    assert Guarded(ground.developing).post(url, b"{}", {"webhook-id": "1"}, 5) == 307
+    assert Guarded(ground.developing).post(url, b"{}", {"webhook-id": "1"}, 5) == Posted(307)
     assert "webhook-id: 1\r\n" in ground.host.heads[0] and "Content-Length: 2\r\n" in ground.host.heads[0]
     ground.host.scripts["/hook"] = _endless("HTTP/1.1 200 OK\r\n\r\n", bytes(8192))
-    assert Guarded(ground.developing).post(url, b"{}", {}, 5) == 200
+    assert Guarded(ground.developing).post(url, b"{}", {}, 5) == Posted(200)
     with pytest.raises(FarmError, match="CS-ORIV-014"):
         Guarded(ground.strict).post(f"http://127.0.0.1:{ground.port}/", b"{}", {}, 5)
     assert ground.canary.seen == 0

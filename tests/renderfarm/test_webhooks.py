@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from pipeline.spec import Background
 from renderfarm import delivery, endpoints, webhooks
-from renderfarm.delivery import WAITS, Message, Outcome, Reply
+from renderfarm.delivery import WAITS, Full, Message, Outcome, Reply
 from renderfarm.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from renderfarm.storage import open_storage
 from renderfarm.sweep import Sweeper
@@ -41,9 +41,9 @@ def attempts_of(farm: Farm, delivery_id: str) -> list[WebhookAttempt]:
         return webhooks.attempts(session, delivery_id)
 
 
-def claimed(farm: Farm, **beside: list[str]) -> Message | None:
+def claimed(farm: Farm, full: Full = Full()) -> Message | None:  # noqa: B008
     with farm.database.begin() as session:
-        return delivery.claim(session, farm.settings, **beside)
+        return delivery.claim(session, farm.settings, full)
 
 
 def take(farm: Farm) -> Message:
@@ -142,9 +142,14 @@ def test_what_is_in_one_couriers_hands_is_in_no_others_until_its_lease_ends(farm
 def test_a_host_or_an_account_that_has_its_share_is_passed_over(farm: Farm, account: str) -> None:
     tell(farm, account)
     farm.cancel(account, farm.submit(account))
-    assert claimed(farm, hosts=["studio.example:443"]) is None
-    assert claimed(farm, accounts=[account]) is None
-    assert claimed(farm, hosts=["other.example:443"], accounts=["acct_other"]) is not None
+    here = "studio.example:443"
+    assert claimed(farm, Full(hosts=[here])) is None
+    assert claimed(farm, Full(accounts=[account])) is None
+    assert claimed(farm, Full(pairs=[(account, here)])) is None
+    others = Full(
+        ["other.example:443"], ["acct_other"], [("acct_other", here), (account, "other.example:443")]
+    )
+    assert claimed(farm, others) is not None
 
 
 def test_it_is_tried_for_a_day_with_growing_waits_and_then_given_up(farm: Farm, account: str) -> None:
@@ -172,12 +177,12 @@ def test_a_receiver_may_ask_for_more_time_but_not_for_less(farm: Farm, account: 
     tell(farm, account)
     job_id = farm.submit(account)
     farm.cancel(account, job_id)
-    for asked, least in ((100.0, 100), (0.0, 24)):
+    for asked, least, most in ((100.0, 100, 100), (0.0, 24, 36), (24 * 3600.0, 3600 + 96, 3600 + 144)):
         message = take(farm)
         answer(farm, message, Reply(503, 1, retry_after=asked))
         (row,) = log_of(farm, job_id)
         assert row.next_attempt_at is not None
-        assert (row.next_attempt_at - attempts_of(farm, row.id)[-1].at).total_seconds() >= least
+        assert least <= (row.next_attempt_at - attempts_of(farm, row.id)[-1].at).total_seconds() <= most
         due_now(farm)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,8 @@ class Host:
         self.asked: Counter[str] = Counter()
         #: The heads of the requests, as they came.
         self.heads: list[str] = []
+        #: What it shows under TLS; None: it does not speak it.
+        self.tls: ssl.SSLContext | None = None
 
     def serve(self) -> None:
         while True:
@@ -37,17 +41,31 @@ class Host:
             threading.Thread(target=self._answer, args=(sock,), daemon=True).start()
 
     def _answer(self, sock: socket.socket) -> None:
-        with closing(sock), suppress(OSError, LookupError, UnicodeError):  # gone, or no HTTP, or no such path
+        # Gone, or no HTTP, or no such path.
+        with suppress(OSError, LookupError, UnicodeError), ExitStack() as stack:
+            stack.enter_context(sock)
             sock.settimeout(10)
+            if self.tls:
+                sock = stack.enter_context(self.tls.wrap_socket(sock, server_side=True))
             head = b""
             while b"\r\n\r\n" not in head and (more := sock.recv(4096)):
                 head += more
             if not head:
                 return
+            _take_body(sock, head)
             path = head.split(b" ")[1].decode()
             self.asked[path] += 1
             self.heads.append(head.decode("latin-1"))
             self.scripts[path](sock)
+
+
+def _take_body(sock: socket.socket, received: bytes) -> None:
+    """Read what follows the head: who closes before that resets, and the answer is lost."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0 and (more := sock.recv(left)):
+        left -= len(more)
 
 
 class Canary:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from renderfarm import delivery
+from renderfarm import audit, delivery
 from renderfarm.accounts import create_account
 from renderfarm.cli import main
+from renderfarm.cli.common import actor
 from renderfarm.delivery import Reply
 from renderfarm.signing import sign
 from tests.renderfarm.farm import Farm
@@ -77,6 +78,32 @@ def test_what_was_sent_is_listed_attempt_by_attempt_and_sent_again(run: Run, far
     assert answer(run, "resend", message.id) == {"resent": [message.id]}
     assert answer(run, "resend", "--job", job_id) == {"resent": [message.id]}
     assert answer(run, "deliveries")[0]["delivered_at"] is None
+
+
+def test_what_an_operator_does_is_written_down_without_addresses_and_secrets(
+    run: Run, farm: Farm, ada: str
+) -> None:
+    endpoint = answer(run, "add", f"{URL}/token", "--account", "ada")
+    job_id = farm.submit(ada)
+    farm.cancel(ada, job_id)
+    rotated = answer(run, "rotate", endpoint["id"])
+    (message_id,) = answer(run, "resend", "--job", job_id)["resent"]
+    run("resend", message_id)
+    run("remove", endpoint["id"])
+    run("resend", message_id, code=4)
+    with farm.database.begin() as session:
+        entries = [one for one in audit.entries(session, ada) if one.action.startswith("webhook.")][::-1]
+        assert [(one.action, one.subject) for one in entries] == [
+            ("webhook.add", endpoint["id"]),
+            ("webhook.rotate", endpoint["id"]),
+            ("webhook.resend", job_id),
+            ("webhook.resend", message_id),
+            ("webhook.remove", endpoint["id"]),
+        ]
+        assert {one.actor for one in entries} == {actor()}
+        assert entries[2].details == {"messages": [message_id]}
+        written = " ".join(str(one.details) for one in entries)
+    assert not any(word in written for word in ("token", endpoint["secret"], rotated["secret"]))
 
 
 def test_nobody_elses_deliveries_are_listed(run: Run, farm: Farm, ada: str) -> None:
