@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.operation import operation_of
+from renderfarm.accounts import Scope
 from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
 
@@ -104,7 +105,7 @@ def _judge() -> None:
     g.counts = limits.count(
         request.remote_addr or "",
         secret.strip() if scheme.lower() == "bearer" else "",
-        rendering=request.method == "POST",
+        rendering=request.method == "POST" and declared.scope is not Scope.READ,
     )
     if over := [count for count in g.counts if count.exceeded]:
         raise FarmError("CS-UORC01-111", retry_after=max(count.reset for count in over))

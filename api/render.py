@@ -157,8 +157,7 @@ def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
     said = asked.model_fields_set
     if loan.scene is not None:
         own = RenderSpec.from_json(loan.scene.job.spec)
-        if "model" in said and asked.model is not own.model:
-            raise FarmError("CS-ORIV-013", f"The scene was prepared for {own.model}, not for {asked.model}.")
+        lending.model_of(loan, asked.model if "model" in said else None)
         behind = asked.background_mode if "background_mode" in said else own.background
         asked = asked.model_copy(update={"model": own.model, "background_mode": behind})
     return lending.spec_of(loan, asked.spec())
@@ -324,12 +323,5 @@ def _seen(here: Farm, job_id: str) -> JobView:
 
 def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
-    state = public.state_of(job, _place(here, job))
+    state = public.state_of(job, here.places.place(here.database, job))
     return JobAnswer.model_validate(public.addressed(state, here.storage.url))
-
-
-def _place(here: Farm, job: JobView) -> int | None:
-    if job.status != JobStatus.QUEUED:
-        return None
-    with here.database.begin() as session:  # which connects only where the line has to be looked at again
-        return here.places.of(session, job.id, job.model, job.mode)

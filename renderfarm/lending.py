@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from pipeline.choice import FIXED
-from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
+from pipeline.spec import RENDER, Model, Plan, RenderSpec, Stage, VideoInfo
 from pipeline.units import numbered
 from renderfarm import assets
 from renderfarm.errors import FarmError
@@ -141,6 +141,16 @@ def find(
         raise
     cast = tuple((person, ids.index(character)) for person, character in mapping.items())
     return Loan(scene, characters, cast)
+
+
+def model_of(loan: Loan, asked: Model | None) -> Model | None:
+    """The scene's model, without a scene the one that was asked for; CS-ORIV-013 where they differ."""
+    if loan.scene is None:
+        return asked
+    own = RenderSpec.from_json(loan.scene.job.spec).model
+    if asked not in (None, own):
+        raise FarmError("CS-ORIV-013", f"The scene was prepared for {own}, not for {asked}.")
+    return own
 
 
 def spec_of(loan: Loan, asked: RenderSpec) -> RenderSpec:
