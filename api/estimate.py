@@ -60,7 +60,7 @@ def reckon(account: Principal) -> Response:
 def _video(here: Farm, asked: EstimateForm) -> VideoInfo:
     """A video of that length, as the probe would find it; CS-ORIV-004 and -006 for one that is not taken."""
     rate = Fraction(asked.fps).limit_denominator(1001)
-    frames = max(1, round(Fraction(asked.duration_seconds or 0) * rate))
+    frames = int(Fraction(asked.duration_seconds or 0) * rate + Fraction(1, 2))
     video = VideoInfo(width=0, height=0, rate=rate, frames=frames, has_sound=False, codec="")
     media.judge_length(here.settings, video)
     return video
