@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -41,10 +43,10 @@ _LAST_ID = {
     codes=SIGHT,
 )
 def stream(job_id: str) -> Response:
-    """A job as server-sent events: `job` at once and whenever it changes, to its end.
+    """A job as server-sent events: `job`, a JobAnswer each, at once, whenever it changes, and as it ended.
 
-    Each event's data is what ``GET /api/render/{job_id}`` answers, in one line. A change of nothing but the
-    time that is left is no event.
+    The data is one line of what ``GET /api/render/{job_id}`` answers. A change of nothing but the time that
+    is left is no event.
     """
     here = farm()
     require_sight(job_id)
@@ -59,20 +61,20 @@ def stream(job_id: str) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     if request.method != "HEAD":
-        watch = here.watching.watch(job_id)
-        # Not left to the generator: one that was never begun is closed without a word.
-        response.call_on_close(watch.close)
         state = public.state_of(job, here.places.place(here.database, job))
+        watch = here.watching.watch(job_id)
+        # Not left to the generator alone: one that was never begun is closed without a word.
+        response.call_on_close(watch.close)
         peer = request.environ.get("gunicorn.socket")
         response.response = _events(here, watch, peer, state, last)
     return response
 
 
+@dataclass(frozen=True, slots=True)
 class _Number:
     """An event's id: greater than those before it, over all processes, and odd for a job's last one."""
 
-    def __init__(self, value: int = 0) -> None:
-        self.value = value
+    value: int
 
     @classmethod
     def read(cls, text: str) -> _Number:
@@ -84,29 +86,31 @@ class _Number:
         return self.value % 2 == 1
 
     def next(self, is_end: bool) -> _Number:
+        """The number of what is told now: milliseconds, twice."""
         return _Number(2 * max(self.value // 2 + 1, time.time_ns() // 1_000_000) + is_end)
 
 
 def _events(
     here: Farm, watch: Watch, peer: socket.socket | None, state: State | None, number: _Number
 ) -> Iterator[str]:
-    """The stream, from the state in which it found the job."""
+    """The stream, from the state in which it found the job; at its end its place is free."""
     ends = time.monotonic() + here.settings.event_stream_seconds
     told: dict[str, Any] = {}
-    spoke = time.monotonic()
-    yield f"retry: {_RETRY}\n\n"
-    while time.monotonic() < ends and watch.goes_on and not _has_gone(peer):
-        if state is not None and (telling := _telling(state)) != told:
-            is_end = state["status"] in FINAL
-            number, told, spoke = number.next(is_end), telling, time.monotonic()
-            shown = JobAnswer.model_validate(public.addressed(state, here.storage.url))
-            yield f"event: job\nid: {number.value}\ndata: {shown.model_dump_json()}\n\n"
-            if is_end:
-                return
-        elif time.monotonic() - spoke >= _QUIET:
-            spoke = time.monotonic()
-            yield ": keep-alive\n\n"
-        state = watch.next()
+    with closing(watch):
+        yield f"retry: {_RETRY}\n\n"
+        spoke = time.monotonic()
+        while time.monotonic() < ends and watch.goes_on and not _has_gone(peer):
+            if state is not None and (telling := _telling(state)) != told:
+                is_end = state["status"] in FINAL
+                number, told, spoke = number.next(is_end), telling, time.monotonic()
+                shown = JobAnswer.model_validate(public.addressed(state, here.storage.url))
+                yield f"event: job\nid: {number.value}\ndata: {shown.model_dump_json()}\n\n"
+                if is_end:
+                    return
+            elif time.monotonic() - spoke >= _QUIET:
+                spoke = time.monotonic()
+                yield ": keep-alive\n\n"
+            state = watch.next()
 
 
 def _telling(state: State) -> dict[str, Any]:

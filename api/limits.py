@@ -20,7 +20,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.operation import operation_of
-from renderfarm.accounts import Scope
 from renderfarm.errors import FarmError
 from renderfarm.settings import Settings
 
@@ -105,7 +104,7 @@ def _judge() -> None:
     g.counts = limits.count(
         request.remote_addr or "",
         secret.strip() if scheme.lower() == "bearer" else "",
-        rendering=request.method == "POST" and declared.scope is not Scope.READ,
+        rendering=request.method == "POST",
     )
     if over := [count for count in g.counts if count.exceeded]:
         raise FarmError("CS-UORC01-111", retry_after=max(count.reset for count in over))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from api.context import Farm
 from pipeline.spec import Model
 from renderfarm import accounts
 from renderfarm.accounts import Scope
+from renderfarm.cli import main
 from renderfarm.models import Asset, Job
 from tests.api.conftest import Caller, assert_untouched, error_of, sent
 from tests.api.test_fast import report
@@ -113,3 +116,19 @@ def test_what_no_render_could_be_is_refused_as_one_would_be(
     alice: Caller, fields: dict[str, Any], code: str
 ) -> None:
     assert error_of(alice.client.post(PATH, json=fields, headers=alice.headers)) == code
+
+
+def test_the_command_prints_it_and_sends_nothing_else(
+    alice: Caller, farm: Farm, url: str, media: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FARM_API_URL", url)
+    monkeypatch.setenv("FARM_API_KEY", alice.secret)
+    words = ["render", str(media / "picture.png"), str(media / "clip.mp4"), "--estimate"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    shown = dict(line.strip().split("  ", 1) for line in result.stdout.splitlines())
+    assert (shown["credits"], shown["model"], shown["enough credits"]) == ("3", "V4_Preview", "yes")
+    assert shown["expected render seconds"] == "not known"
+    assert_untouched(farm, alice)
+    assert CliRunner().invoke(main, ["render", "--estimate"]).exit_code == 2

@@ -13,7 +13,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api import events
 from api.context import Farm
+from renderfarm.client import Client, ClientError
 from renderfarm.settings import Settings
 from tests.api.conftest import Caller, error_of
 from tests.api.test_jobs import set_job
@@ -113,6 +115,16 @@ def test_whoever_comes_back_gets_greater_numbers_and_after_the_last_event_nothin
         again.close()
 
 
+def test_a_quiet_stream_says_that_it_is_there(
+    follow: Any, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_QUIET", 0.01)
+    stream = follow(job_id)
+    stream.block()
+    stream.event()
+    assert [stream.block() for _ in range(2)] == [": keep-alive\n\n"] * 2
+
+
 def test_no_more_streams_are_open_than_may_be_and_each_frees_its_place(
     client: FlaskClient, farm: Farm, follow: Any, job_id: str
 ) -> None:
@@ -160,3 +172,17 @@ def test_a_stream_ends_after_its_time_and_with_its_process(
     app.extensions["farm"] = replace(farm, settings=replace(farm.settings, event_stream_seconds=0.05))
     short = follow(job_id)
     assert [short.block()[:6], short.event()[1]["status"], short.ends()] == ["retry:", "queued", True]
+
+
+def test_the_client_waits_by_being_told(farm: Farm, alice: Caller, url: str, job_id: str) -> None:
+    with Client(url, alice.secret) as client:
+        told = client.events(job_id)
+        assert next(told)["status"] == "queued"
+        set_job(farm, job_id, status="processing")
+        assert next(told)["status"] == "processing"
+        set_job(farm, job_id, status="complete")
+        assert [job["status"] for job in told] == ["complete"]
+        assert client.wait(job_id)["status"] == "complete"
+        with pytest.raises(ClientError, match="not found"):
+            next(client.events("job_" + "0" * 24))
+    until(lambda: _watching() == 0)
