@@ -5,7 +5,21 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import characters, credits, docs, errors, files, health, limits, metrics, render, scenes, sending
+from api import (
+    characters,
+    credits,
+    docs,
+    errors,
+    estimate,
+    events,
+    files,
+    health,
+    limits,
+    metrics,
+    render,
+    scenes,
+    sending,
+)
 from api.context import Farm
 from renderfarm import moderation
 from renderfarm.db import Database
@@ -38,6 +52,6 @@ def build(settings: Settings) -> Flask:
     if settings.moderation:
         moderation.load(settings.moderation)  # told here, not to the first who asks
     app.register_blueprint(scenes.templates_blueprint)
-    for room in (render, characters, scenes, sending, credits, files, health, docs):
+    for room in (render, estimate, events, characters, scenes, sending, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
     return app

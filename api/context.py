@@ -8,6 +8,7 @@ from flask import Response, current_app
 from pydantic import BaseModel
 
 from api.probing import Probing
+from api.watching import Watching
 from renderfarm.db import Database
 from renderfarm.places import Places
 from renderfarm.settings import Settings
@@ -16,16 +17,18 @@ from renderfarm.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """One farm: its settings, its rows, its files, the lines as they were a moment ago, and who probes."""
+    """One farm: its settings, rows and files, the lines as they just were, who probes, who watches."""
 
     settings: Settings
     database: Database
     storage: Storage
     places: Places = field(default_factory=Places)
     probing: Probing = field(init=False)
+    watching: Watching = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probing", Probing(self.settings))
+        object.__setattr__(self, "watching", Watching(self.settings, self.database, self.places))
 
 
 def farm() -> Farm:

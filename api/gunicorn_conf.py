@@ -25,8 +25,9 @@ _settings = Settings.from_env()
 bind = [os.environ.get("FARM_API_BIND") or "127.0.0.1:8080"]
 worker_class = "gthread"
 workers = _settings.api_processes
-#: An upload holds its thread for as long as it lasts.
-threads = 16
+#: An upload holds its thread for as long as it lasts, and so does a stream of events: these have threads of
+#: their own, or a few open pages would leave none for whoever asks something.
+threads = 16 + _settings.event_streams
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
@@ -114,8 +115,12 @@ def pre_request(worker: Any, request: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Keep secrets out of whatever the application logs to, and out of the log a peer that was not waited
-    for: it is no error of ours."""
+    for: it is no error of ours.
+
+    And let streams end with the process: it would wait for them, and then be killed with them.
+    """
     redact.install(_settings)
+    worker.wsgi.extensions["farm"].watching.goes_on = lambda: worker.alive
     worker.log.error_log.addFilter(
         lambda record: not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
     )

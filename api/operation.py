@@ -24,6 +24,7 @@ from werkzeug.datastructures import MultiDict
 
 from api.auth import require_account
 from api.fields import Fields
+from renderfarm.accounts import Scope
 from renderfarm.errors import TABLE, FarmError
 
 _T = TypeVar("_T")
@@ -69,6 +70,8 @@ class Operation:
     #: What it refuses with, by codes of the table.
     codes: tuple[str, ...]
     key: bool
+    #: What its key has to be good for, where its method does not say.
+    scope: Scope | None
     path: PathId | None
     query: type[Fields] | None
     body: Body | None
@@ -101,6 +104,7 @@ def operation(
     also: Mapping[int, tuple[str, type[BaseModel] | str | None]] | None = None,
     codes: tuple[str, ...] = (),
     key: bool = False,
+    scope: Scope | None = None,
     path: PathId | None = None,
     query: type[Fields] | None = None,
     body: Body | None = None,
@@ -114,6 +118,7 @@ def operation(
         also=also or {},
         codes=codes,
         key=key,
+        scope=scope,
         path=path,
         query=query,
         body=body,
@@ -126,7 +131,7 @@ def operation(
         def checked(**given: Any) -> _T:
             # The key before all else: to strangers even a wrong id looks like a right one.
             if declared.key:
-                given["account"] = require_account()
+                given["account"] = require_account(declared.scope)
             if declared.path:
                 declared.path.check(given[declared.path.name])
             if declared.query:

@@ -16,7 +16,7 @@ from api.operation import JOB, Body, operation
 from api.pages import JobsQuery
 from api.schemas import Accepted, JobAnswer, JobPage, RenderForm
 from api.uploads import Source, Uploads
-from pipeline.spec import RENDER, Model, RenderSpec, plan_for
+from pipeline.spec import Model, RenderSpec, plan_for
 from renderfarm import (
     crash,
     fetch,
@@ -171,8 +171,7 @@ def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
     said = asked.model_fields_set
     if loan.scene is not None:
         own = RenderSpec.from_json(loan.scene.spec)
-        if "model" in said and asked.model is not own.model:
-            raise FarmError("CS-ORIV-013", f"The scene was prepared for {own.model}, not for {asked.model}.")
+        lending.model_of(loan, asked.model if "model" in said else None)
         behind = asked.background_mode if "background_mode" in said else own.background
         asked = asked.model_copy(update={"model": own.model, "background_mode": behind})
     return lending.spec_of(loan, asked.spec())
@@ -199,7 +198,7 @@ def _job(here: Farm, order: _Order, spec: RenderSpec, loan: Loan, judged: Judged
     plan = plan_for(spec.model, engine=here.settings.engine_of(spec.model))
     video = judged.video if judged else loan.video
     stages = loan.stages(plan)
-    mode = jobs.FAST if order.asked.fast else "full_pipeline" if stages == RENDER else "preprocessed"
+    mode = lending.mode_of(stages, fast=order.asked.fast)
     sent = {_INPUTS[name]: file.key for name, file in order.files.items()}
     return NewJob(
         spec=spec,
@@ -341,12 +340,5 @@ def _seen(here: Farm, job_id: str) -> JobView:
 
 def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
-    state = public.state_of(job, _place(here, job))
+    state = public.state_of(job, here.places.place(here.database, job))
     return JobAnswer.model_validate(public.addressed(state, here.storage.url))
-
-
-def _place(here: Farm, job: JobView) -> int | None:
-    if job.status != JobStatus.QUEUED:
-        return None
-    with here.database.begin() as session:  # which connects only where the line has to be looked at again
-        return here.places.of(session, job.id, job.model, job.mode)

@@ -97,6 +97,21 @@ class RenderForm(Fields):
         return RenderSpec(self.model, self.background_mode, (red, green, blue))
 
 
+class EstimateForm(Fields):
+    """The fields of ``POST /api/render/estimate``: a scene, or how long a video is."""
+
+    scene_id: str | None = None
+    """A ready scene."""
+    duration_seconds: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    """In place of a scene: how long the driving video is."""
+    fps: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 30
+    """Its frames a second: a last lone frame costs nothing."""
+    model: Model = Model.V4
+    """With a scene, the scene's."""
+    fast: bool = False
+    """Whether in fast mode."""
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -124,6 +139,28 @@ class Accepted(_Answer):
     status: JobStatus
     mode: Literal["full_pipeline", "preprocessed", "fast"]
     enqueued_at: Moment
+
+
+class Estimate(_Answer):
+    """What a render would cost, and when it would be there. Null: nobody can know now."""
+
+    credits: int
+    model: Model
+    fast: bool
+    queue_position: int | None
+    """Where it would stand; null for a fast one that would be refused now, with CS-UORC01-001."""
+    expected_wait_seconds: float | None
+    """Until it begins; null without a worker, or where nothing like it was rendered in the last day."""
+    expected_render_seconds: float | None
+    """From then to its end; null where nothing like it was rendered in the last day."""
+    enough_credits: bool
+    """Whether the account could pay for it."""
+
+
+class EstimateAnswer(Estimate):
+    """The same at the top and under `data`."""
+
+    data: Estimate
 
 
 class Progress(_Answer):

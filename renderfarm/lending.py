@@ -6,18 +6,19 @@ and where their versions are not today's, or no worker has them any more, it mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.choice import FIXED
-from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
+from pipeline.spec import RENDER, Model, Plan, RenderSpec, Stage, VideoInfo
 from pipeline.units import numbered
 from renderfarm import assets
 from renderfarm.db import Database
 from renderfarm.errors import FarmError
 from renderfarm.jobs import SOURCE
 from renderfarm.models import JobKind, JobStatus
+from renderfarm.units import FAST
 
 #: What each kind spares a render, and the artifacts that stand for it; ``-``: all that begin so.
 _SPARES = {
@@ -161,6 +162,21 @@ def find(
         raise
     cast = tuple((person, ids.index(character)) for person, character in mapping.items())
     return Loan(scene, characters, cast)
+
+
+def model_of(loan: Loan, asked: Model | None) -> Model | None:
+    """The scene's model, without a scene the one that was asked for; CS-ORIV-013 where they differ."""
+    if loan.scene is None:
+        return asked
+    own = RenderSpec.from_json(loan.scene.spec).model
+    if asked not in (None, own):
+        raise FarmError("CS-ORIV-013", f"The scene was prepared for {own}, not for {asked}.")
+    return own
+
+
+def mode_of(stages: Sequence[Stage], *, fast: bool) -> str:
+    """What a render is called that has these stages to pass."""
+    return FAST if fast else "full_pipeline" if tuple(stages) == RENDER else "preprocessed"
 
 
 def spec_of(loan: Loan, asked: RenderSpec) -> RenderSpec:

@@ -97,16 +97,20 @@ def judge_video(settings: Settings, storage: Storage, key: str) -> JudgedVideo:
         raise FarmError(error.code, f"The driving video was refused: {_plain(error)}.") from error
     except PipelineError as error:
         raise FarmError("CS-UORC01-199", "The driving video could not be examined.") from error
-    video = source.info
     # The size first: it says more than the length does of a file that is wrong in both.
     _judge_size(settings, "driving video", *source.picture.display)
+    judge_length(settings, source.info)
+    return JudgedVideo(source.info, known.dumps(source), _notes(source))
+
+
+def judge_length(settings: Settings, video: VideoInfo) -> None:
+    """Refuse a video that is too short (CS-ORIV-006) or too long (CS-ORIV-004)."""
     if video.duration < settings.min_seconds:
         message = f"The driving video lasts {video.duration:.2f} s; {settings.min_seconds:g} s are needed."
         raise FarmError("CS-ORIV-006", message)
     if (video.frames - 1) / video.rate > settings.max_seconds:
         message = f"The driving video lasts {video.duration:.1f} s; {settings.max_seconds} s are the most."
         raise FarmError("CS-ORIV-004", message)
-    return JudgedVideo(video, known.dumps(source), _notes(source))
 
 
 def _notes(source: Source) -> dict[str, str]:

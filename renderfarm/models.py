@@ -193,6 +193,15 @@ class Job(Base):
             "completed_at",
             postgresql_where=text("status = 'cancelled' AND started_at IS NOT NULL"),
         ),
+        # How long jobs take (``estimate.py``).
+        Index(
+            "jobs_lately",
+            "model",
+            "kind",
+            "mode",
+            "completed_at",
+            postgresql_where=text("status = 'complete'"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

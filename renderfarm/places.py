@@ -10,12 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model
+from renderfarm.db import Database
 from renderfarm.models import Job, JobStatus
 from renderfarm.stages import QUEUES
+from renderfarm.views import JobView
 
 #: The line of ``renderfarm.line`` as if nobody had a cap: admitted units, then turn by turn.
-_LINE = text(
-    """
+IN_LINE = """
     WITH busy AS (
         SELECT account_id, count(*) AS units FROM units
         WHERE status IN ('admitted', 'running') AND fast = :fast GROUP BY account_id
@@ -29,7 +30,11 @@ _LINE = text(
         SELECT job_id, 0 AS turn, admitted_at AS since, '' AS account_id FROM units
         WHERE queue = :queue AND fast = :fast AND status = 'admitted'
         UNION ALL SELECT job_id, turn, served_at, account_id FROM waiting
-    ), placed AS (
+    )
+    """
+_PLACES = text(
+    f"""
+    {IN_LINE}, placed AS (
         SELECT job_id, row_number() OVER (ORDER BY turn, since, account_id) AS place FROM line
     )
     SELECT job_id FROM placed JOIN jobs ON jobs.id = job_id AND jobs.status = 'queued'
@@ -40,7 +45,7 @@ _LINE = text(
 
 def places(session: Session, queue: str, fast: bool) -> dict[str, int]:
     """The place of each queued job in one of the queue's lines: 1 is to start next."""
-    found = session.scalars(_LINE, {"queue": queue, "fast": fast})
+    found = session.scalars(_PLACES, {"queue": queue, "fast": fast})
     return {job_id: place for place, job_id in enumerate(found, 1)}
 
 
@@ -61,6 +66,13 @@ class Places:
         self._max_age = max_age
         self._seen: dict[tuple[str, bool], tuple[float, Mapping[str, int]]] = {}
         self._looking = threading.Lock()
+
+    def place(self, database: Database, job: JobView) -> int | None:
+        """The place of a job, while it is queued."""
+        if job.status != JobStatus.QUEUED:
+            return None
+        with database.begin() as session:  # which connects only where the line has to be looked at again
+            return self.of(session, job.id, job.model, job.mode)
 
     def of(self, session: Session, job_id: str, model: str, mode: str) -> int:
         """The place of a job that is queued."""

@@ -99,6 +99,12 @@ class Settings:
 
     #: Processes of the ingress on one machine.
     api_processes: int = 2
+    #: Streams of events that one of them keeps open at once, for how long each, and how often their jobs are
+    #: looked at, in seconds. A stream holds a thread: each process has so many besides the 16 that it
+    #: always keeps for everything else (``api.gunicorn_conf``).
+    event_streams: int = 64
+    event_stream_seconds: float = 600.0
+    event_look_seconds: float = 1.0
     #: Uploads that they probe at once, all together, and how long one waits for its turn, in seconds.
     probes_at_once: int = 4
     probe_wait_seconds: float = 60.0

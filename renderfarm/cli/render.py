@@ -14,7 +14,7 @@ import click
 
 from pipeline.spec import Background, Model
 from renderfarm.cli.common import ROOT, client, home
-from renderfarm.client import ClientError, error_of
+from renderfarm.client import ClientError, Estimate, error_of
 from renderfarm.local.errors import StackError
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--fast", is_flag=True, help="On all workers at once, at twice the price.")
 @click.option("--webhook", help="An address that is told what becomes of it.")
 @click.option("--no-wait", is_flag=True, help="Print the job's id, and do not follow it.")
+@click.option(
+    "--estimate", is_flag=True, help="Print what it would cost and when it would be there; send nothing."
+)
 def render(
     files: tuple[Path, ...],
     output: Path | None,
@@ -44,6 +47,7 @@ def render(
     scene: str | None,
     pairs: tuple[str, ...],
     no_wait: bool,
+    estimate: bool,
     **options: Any,
 ) -> None:
     """Let a character perform a video, on the farm: FILES are the picture and the video.
@@ -51,6 +55,9 @@ def render(
     What --character, --map or --scene stands for is left out of FILES. A transparent background also writes
     the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
     """
+    if estimate:
+        _estimate(scene, files[-1] if files else None, options["model"], options["fast"])
+        return
     left = list(files)
     picture = character or (None if pairs or not left else left.pop(0))
     video = scene or (left.pop(0) if left else None)
@@ -69,6 +76,30 @@ def render(
         made = run(api, picture, video, output, fields)
     for path in made:
         click.echo(path)
+
+
+def _estimate(scene: str | None, video: Path | None, model: str | None, fast: bool) -> None:
+    """Print what a render of the scene, or of the video, would cost, and when it would be there."""
+    if not (scene or video):
+        raise click.UsageError("Give a video or a --scene.")
+    length = {} if scene or not video else _length(video)
+    with client() as api:
+        found = api.estimate(scene_id=scene or "", model=model or "", fast=fast, **length)
+    for name in Estimate.__annotations__:
+        value = found[name]  # type: ignore[literal-required]  # the names are its own
+        shown = {None: "not known", True: "yes", False: "no"}.get(value, value)
+        click.echo(f"{name.replace('_', ' '):>23}  {shown}")
+
+
+def _length(video: Path) -> dict[str, float]:
+    from pipeline.errors import MediaError
+    from pipeline.ffmpeg.probe import inspect
+
+    try:
+        info = inspect(video).info
+    except MediaError as error:
+        raise StackError(f"{video} cannot be read: {error}", "Give a video.") from error
+    return {"duration_seconds": info.duration, "fps": float(info.rate)}
 
 
 def _pair(text: str) -> tuple[str, str]:

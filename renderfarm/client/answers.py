@@ -16,6 +16,18 @@ class Accepted(TypedDict):
     enqueued_at: str
 
 
+class Estimate(TypedDict):
+    """What a render would cost, and when it would be there; None for what nobody can know."""
+
+    credits: int
+    model: str
+    fast: bool
+    queue_position: int | None
+    expected_wait_seconds: float | None
+    expected_render_seconds: float | None
+    enough_credits: bool
+
+
 class Progress(TypedDict):
     """How far a job is."""
 

@@ -17,12 +17,14 @@ from renderfarm.client.answers import (
     Asset,
     AssetPage,
     Credits,
+    Estimate,
     Job,
     JobPage,
     Preprocessing,
     Template,
 )
 from renderfarm.client.failures import ENDED, ClientError, Unreachable, error_of, refusal
+from renderfarm.client.streams import followed
 
 if TYPE_CHECKING:
     import requests
@@ -87,6 +89,20 @@ class Client:
             fields["character_mapping"] = json.dumps(dict(mapping))
         return self.submit(picture, video, fields, idempotency_key)
 
+    def estimate(
+        self,
+        *,
+        scene_id: str = "",
+        duration_seconds: float = 0.0,
+        fps: float = 30.0,
+        model: str = "",
+        fast: bool = False,
+    ) -> Estimate:
+        """What a render would cost, and when it would be there: of a ready scene, or of a video that long."""
+        video = {"scene_id": scene_id} if scene_id else {"duration_seconds": duration_seconds, "fps": fps}
+        asked = {**video, "model": model, "fast": fast}
+        return cast("Estimate", self._json("POST", "/api/render/estimate", json=asked))
+
     def job(self, job_id: str) -> Job:
         """The job as it stands."""
         return cast("Job", self._json("GET", f"/api/render/{job_id}"))
@@ -125,9 +141,22 @@ class Client:
                     return
             time.sleep(every)
 
+    def events(self, job_id: str) -> Iterator[Job]:
+        """The job now and whenever it changes, told by the farm, to its end; outlasts a restart of the farm.
+
+        Raises ``ClientError`` where there is no stream of it, or none is free.
+        """
+        return followed(lambda last: self._events(job_id, last), _PATIENCE)
+
     def wait(self, job_id: str, every: float = _POLL) -> Job:
-        """The job once it is complete; ``JobFailed`` where it ends otherwise."""
-        *_, job = self.follow(job_id, every)
+        """The job once it is complete; ``JobFailed`` where it ends otherwise.
+
+        The farm tells; one that does not is asked ``every`` so many seconds.
+        """
+        try:
+            *_, job = self.events(job_id)
+        except ClientError:  # no stream is free, or none comes through: what else there is, asking tells
+            *_, job = self.follow(job_id, every)
         if (error := error_of(job)) is not None:
             raise error
         return job
@@ -202,6 +231,10 @@ class Client:
                 elif source:
                     form[id_field if _ID.fullmatch(source) and id_field else f"{name}_url"] = source
             return self._json("POST", path, data=form, files=files or None, more=headers)
+
+    def _events(self, job_id: str, last: str) -> requests.Response:
+        asked = {**self._headers, **({"Last-Event-ID": last} if last else {})}
+        return self._send("GET", f"{self._url}/api/render/{job_id}/events", headers=asked, stream=True)
 
     def _json(
         self, method: str, path: str, *, more: Mapping[str, str] = MappingProxyType({}), **options: Any

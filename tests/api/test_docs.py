@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.openapi import undeclared
 from renderfarm.errors import TABLE
+from tests.api.conftest import Caller
 
 
 @pytest.fixture
@@ -66,3 +68,31 @@ def test_the_page_shows_every_path_and_code_and_fetches_nothing(
     assert "list of any" not in response.text, "plain types are said as such"
     assert "<script" not in response.text
     assert re.findall(r'(?:src|href)="((?![/#])[^"]*)"', response.text) == []
+
+
+def test_heads_and_options_of_every_route_are_answered_as_documented(
+    app: Flask, alice: Caller, upload: dict[str, Any], document: dict[str, Any]
+) -> None:
+    own = alice.post(upload).get_json()["job_id"]
+    for path in {
+        re.sub(r"<.*?>", job_id, re.sub("<int:.*?>", "1", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for job_id in ("job_" + "0" * 24, own)
+    }:
+        options = alice.client.options(path)
+        assert (options.status_code, "OPTIONS" in options.allow) == (200, True), path
+        for headers in (alice.headers, {}):
+            head = alice.client.head(path, headers=headers)
+            assert head.data == b""
+            assert str(head.status_code) in _answers_to_head(app, document, path), path
+    assert app.extensions["farm"].watching.open == 0, "no head holds a stream"
+
+
+def _answers_to_head(app: Flask, document: dict[str, Any], path: str) -> set[str]:
+    """The statuses that are documented for it: those of a GET, where the path has one."""
+    try:
+        rule, _ = app.url_map.bind("").match(path, "HEAD", return_rule=True)
+    except MethodNotAllowed:
+        return {"405"}
+    documented = document["paths"][re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)]
+    return set(documented["get"]["responses"])

@@ -21,7 +21,9 @@ from renderfarm.db import Database, new_id
 from renderfarm.local.ports import free_port, wait_for
 from renderfarm.settings import Settings
 from tests.clips import make_clip, make_picture
+from tests.renderfarm.farm import Farm
 from tests.services.processes import running
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[S
         "FARM_API_BIND": f"127.0.0.1:{port}",
         "FARM_METRICS_PORT": str(metrics_port),
         "FARM_SILENCE_SECONDS": "2",
+        "FARM_EVENT_STREAMS": "1",
+        "FARM_EVENT_LOOK_SECONDS": "0.05",
         "TMPDIR": str(temp),
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"]
@@ -172,6 +176,39 @@ def test_whoever_stops_reading_a_file_is_not_waited_for(served: Served, settings
         connection.sendall(b"GET /files/out/job_1/large.mp4 HTTP/1.1\r\n\r\n")
         time.sleep(10)  # some times over: the kernel takes in little by little
         assert sum(map(len, iter(lambda: connection.recv(1 << 20), b""))) < size
+
+
+def test_whoever_leaves_a_stream_frees_its_place_and_all_end_with_their_process(
+    served: Served, database: Database, settings: Settings
+) -> None:
+    farm = Farm(database, settings)
+    url = f"{served.url}/api/render/{farm.submit(farm.account())}/events"
+
+    opened: list[tuple[requests.Response, Iterator[bytes]]] = []
+
+    def open_one() -> bool:
+        answer = requests.get(url, stream=True, headers={"Connection": "close"}, timeout=20)
+        if answer.status_code == 200:
+            opened.append((answer, answer.iter_lines(1)))
+            assert next(opened[-1][1]) == b"retry: 2000"
+            return True
+        assert answer.status_code == 429
+        return False
+
+    def all_taken() -> bool:
+        """One by each of the two processes, whichever is asked first."""
+        return open_one() and len(opened) == 2
+
+    until(all_taken)
+    assert not any(open_one() for _ in range(8))
+    for answer, _ in opened:
+        answer.close()
+    opened.clear()
+    until(all_taken)
+    psutil.Process(served.pid).terminate()
+    for answer, lines in opened:
+        assert b"event: job" in list(lines), "it ends as it should, and is not cut off"
+        answer.close()
 
 
 def test_a_large_video_passes_through_without_being_held(served: Served, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ PRIVATE = {
 }
 FOR_ALL = {
     "render.show": "whoever knows the id of a job may follow it, and sees nothing private",
+    "events.stream": "the same, as it changes",
     "uploads.take": "a part is taken from whoever has its signed address",
     "files.show": "finished files are fetched by their address",
 }
@@ -98,12 +99,13 @@ def test_a_farm_may_show_jobs_to_their_own_account_alone(
     app: Flask, farm: Farm, client: FlaskClient, alice: Caller, bob: Caller, made: str
 ) -> None:
     app.extensions["farm"] = replace(farm, settings=replace(farm.settings, status_needs_key=True))
-    assert error_of(client.get(f"/api/render/{made}"), 401) == "CS-ORAU-001"
     assert error_of(client.get(f"/api/render/{JOB}"), 401) == "CS-ORAU-001"
     assert alice.get(f"/api/render/{made}").get_json()["job_id"] == made
-    unknown = _seen(bob.get(f"/api/render/{JOB}"))
-    assert unknown[0] == 404
-    assert _seen(bob.get(f"/api/render/{made}")) == unknown
+    for end in ("", "/events"):
+        assert error_of(client.get(f"/api/render/{made}{end}"), 401) == "CS-ORAU-001"
+        unknown = _seen(bob.get(f"/api/render/{JOB}{end}"))
+        assert unknown[0] == 404
+        assert _seen(bob.get(f"/api/render/{made}{end}")) == unknown
     assert error_of(bob.get("/api/render/%00"), 404) == "CS-UORC01-110"
 
 

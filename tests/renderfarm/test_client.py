@@ -28,6 +28,7 @@ class _Answers(BaseHTTPRequestHandler):
         status, answer = self.answers.pop(0)
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Type", "text/event-stream" if answer.startswith(b"retry") else "text/plain")
         self.end_headers()
         self.wfile.write(answer)
 
@@ -165,9 +166,42 @@ def test_what_is_stored_or_lies_at_an_address_is_named_in_its_own_field(server: 
 
 
 def test_whoever_waits_gets_the_job_or_why_there_is_none(server: str) -> None:
-    _will_answer((200, {"status": "complete"}), (200, {"status": "failed", "error_code": "CS-UORC01-101"}))
+    stream = b'retry: 1\n\n: keep-alive\n\nid: 7\nevent: job\ndata: {"status": "complete"}\n\n'
+    failed_job = {"status": "failed", "error_code": "CS-UORC01-101"}
+    _will_answer((200, stream), (404, b""), (200, failed_job))  # the second farm tells nothing
     with Client(server) as client:
         assert client.wait("job_1")["status"] == "complete"
         with pytest.raises(JobFailed) as failed:
             client.wait("job_1")
     assert failed.value.code == "CS-UORC01-101"
+
+
+def test_events_are_told_to_the_end_over_streams_that_end_before_it(server: str) -> None:
+    def event(number: int, status: str) -> bytes:
+        return b'event: job\nid: %d\ndata: {"status": "%b"}\n\n' % (number, status.encode())
+
+    _will_answer(
+        (200, b"retry: 1\n\n" + event(2, "queued") + event(4, "processing")),
+        (200, b"retry: 1\n\n" + event(7, "complete")),
+    )
+    with Client(server) as client:
+        assert [job["status"] for job in client.events("job_1")] == ["queued", "processing", "complete"]
+    assert [line for line, _, _ in _Answers.asked] == ["GET /api/render/job_1/events"] * 2
+
+
+def test_a_farm_without_a_free_stream_says_so_at_once(server: str) -> None:
+    _will_answer((429, {"message": "Full.", "error_code": "CS-UORC01-111", "detail": {}}), (200, {}))
+    with Client(server) as client:
+        for reason in ("Full", "no stream"):
+            with pytest.raises(ClientError, match=reason):
+                next(client.events("job_1"))
+
+
+def test_an_estimate_asks_for_a_scene_or_a_length(server: str) -> None:
+    _will_answer((200, {"credits": 3}), (200, {"credits": 6}))
+    with Client(server) as client:
+        assert client.estimate(duration_seconds=2.5, fps=25)["credits"] == 3
+        assert client.estimate(scene_id="scene_1", fast=True)["credits"] == 6
+    length, scene = (json.loads(body) for _, _, body in _Answers.asked)
+    assert length == {"duration_seconds": 2.5, "fps": 25, "model": "", "fast": False}
+    assert scene == {"scene_id": "scene_1", "model": "", "fast": True}
