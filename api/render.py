@@ -143,12 +143,14 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Submitted:
         new = _job(here, order, spec, loan, judged)
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
-        alone = hold is None and not uploads.claimed and jobs.takes_one_statement(new)
-        with here.database.at_once() if alone else here.database.begin() as session:
-            uploads.settle(session)
-            job = jobs.submit(session, here.settings, account_id, new)
-            if hold:
-                idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
+        if hold is None and not uploads.claimed and jobs.is_one_statement(new):
+            job = jobs.submit_at_once(here.database, here.settings, account_id, new)
+        else:
+            with here.database.begin() as session:
+                uploads.settle(session)
+                job = jobs.submit(session, here.settings, account_id, new)
+                if hold:
+                    idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
         crash.here(here.settings, crash.Point.SUBMITTED)
         return job
 

@@ -17,10 +17,9 @@ from sqlalchemy.orm import Session, sessionmaker
 #: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
 #: Less than a lease, or a worker that stands still would keep its unit for longer than it may.
 IDLE_SECONDS = 5
-#: Connections on which a process reads at once, and on which it writes what one statement writes; each is
-#: held for the length of that statement.
-_READERS = 4
-_WRITERS = 8
+#: Connections for single statements, each held for the length of one: as many as there are threads that
+#: take requests, so that none of them waits for another's.
+_SINGLES = 16
 _LENGTH = 24
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -42,10 +41,13 @@ class Database:
         self.engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, connect_args=connect)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         # One statement needs no transaction around it, and no question whether the server is there.
-        alone: dict[str, Any] = {"max_overflow": 0, "pool_reset_on_return": None}
-        alone["connect_args"] = {**connect, "autocommit": True}
-        self._readers = create_engine(address, pool_size=_READERS, **alone)
-        self._writers = create_engine(address, pool_size=_WRITERS, isolation_level="AUTOCOMMIT", **alone)
+        self._singles = create_engine(
+            address,
+            pool_size=_SINGLES,
+            max_overflow=0,
+            pool_reset_on_return=None,
+            connect_args={**connect, "autocommit": True},
+        )
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -54,13 +56,19 @@ class Database:
             yield session
 
     @contextmanager
-    def at_once(self) -> Iterator[Session]:
+    def at_once(self) -> Iterator[psycopg.Connection[Any]]:
         """No transaction: each statement is committed as soon as it is done, and none is undone.
 
         For what one statement writes whole: three ways to the server less than by ``begin``.
         """
-        with Session(self._writers, expire_on_commit=False) as session:
-            yield session
+        pooled = self._singles.raw_connection()
+        try:
+            yield cast("psycopg.Connection[Any]", pooled.driver_connection)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
 
     def read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
         """The rows of one statement that changes nothing, without a transaction around it.
@@ -70,27 +78,17 @@ class Database:
         try:
             return self._read(statement, values)
         except (psycopg.OperationalError, psycopg.InterfaceError):
-            self._readers.dispose()  # the others have died with it
-            self._writers.dispose()
+            self._singles.dispose()  # the others have died with it
             return self._read(statement, values)
 
     def _read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
-        pooled = self._readers.raw_connection()
-        try:
-            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
-            with connection.cursor(row_factory=dict_row) as cursor:
-                return cursor.execute(statement.encode(), values, prepare=True).fetchall()
-        except psycopg.Error:
-            pooled.invalidate()
-            raise
-        finally:
-            pooled.close()
+        with self.at_once() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement.encode(), values, prepare=True).fetchall()
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-        self._readers.dispose()
-        self._writers.dispose()
+        self._singles.dispose()
 
 
 def after(seconds: float) -> ColumnElement[datetime]:

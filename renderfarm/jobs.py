@@ -19,6 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import psycopg
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -37,7 +38,7 @@ from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
 from renderfarm import credits, free, garbage, holdings, line, prices, stages, submission, units, webhooks
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
-from renderfarm.db import after, new_id
+from renderfarm.db import Database, after, new_id, raw
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.models import FINAL, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
 from renderfarm.settings import Settings
@@ -55,6 +56,7 @@ __all__ = [
     "fail",
     "fenced",
     "finish",
+    "is_one_statement",
     "late",
     "lock",
     "pass_on",
@@ -63,7 +65,7 @@ __all__ = [
     "set_times",
     "start",
     "submit",
-    "takes_one_statement",
+    "submit_at_once",
     "time_out",
 ]
 
@@ -146,11 +148,32 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     them the hold comes with them (``arrivals.py``), and the account has to have the least it can be.
     Raises CS-ORCR-001, CS-ORIV-010 where an asset was deleted meanwhile, and CS-UORC01-001 where a fast
     job finds no free workers; the caller's transaction must not be committed then.
-
-    It needs no transaction of its own, but what ``takes_one_statement`` says no to does.
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    made = _write(raw(session), settings, account_id, new)
+    if new.credits is None:
+        credits.foresee(session, account_id)
+    if not new.stages:
+        _end(session, settings, session.get_one(Job, made.id), JobStatus.COMPLETE)
+    return made
+
+
+def submit_at_once(database: Database, settings: Settings, account_id: str, new: NewJob) -> Submitted:
+    """The same without a transaction, where the one statement is all of it: ``is_one_statement``."""
+    assert is_one_statement(new)
+    with database.at_once() as connection:
+        return _write(connection, settings, account_id, new)
+
+
+def is_one_statement(new: NewJob) -> bool:
+    """Whether nothing has to be asked or done besides: its price is known, and there is work for anybody."""
+    return new.credits is not None and bool(new.stages) and new.mode != FAST
+
+
+def _write(
+    connection: psycopg.Connection[Any], settings: Settings, account_id: str, new: NewJob
+) -> Submitted:
     job_id = new_id("job")
     own = (Stage.FETCH, *new.stages) if new.urls else tuple(new.stages)
     job = {
@@ -177,17 +200,7 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     rows = submission.Rows(
         job, planned, new.assets, new.lent, kept=tuple(new.inputs.values()), hold=new.credits or 0
     )
-    created_at = submission.write(session, rows)
-    if new.credits is None:
-        credits.foresee(session, account_id)
-    if not own:
-        _end(session, settings, session.get_one(Job, job_id), JobStatus.COMPLETE)
-    return Submitted(job_id, account_id, new.mode, created_at)
-
-
-def takes_one_statement(new: NewJob) -> bool:
-    """Whether ``submit`` writes all of it by one statement: its price is known and there is work to do."""
-    return new.credits is not None and bool(new.stages)
+    return Submitted(job_id, account_id, new.mode, submission.write(connection, rows))
 
 
 def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:

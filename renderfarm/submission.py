@@ -14,11 +14,9 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy.orm import Session
 
 from renderfarm import credits
 from renderfarm.bell import WORK
-from renderfarm.db import raw
 from renderfarm.errors import FarmError
 
 _SUBMIT = f"""
@@ -92,7 +90,7 @@ class Rows:
     hold: int
 
 
-def write(session: Session, rows: Rows) -> datetime:
+def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     """Write a job, its units, their place in the line, its loans and its hold; when that was.
 
     All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
@@ -109,7 +107,7 @@ def write(session: Session, rows: Rows) -> datetime:
     more = {"assets": sorted(set(rows.assets)), "lent": json.dumps(lent), "units": json.dumps(rows.units)}
     values = {**job, **more, "kept": list(rows.kept), "hold": rows.hold}
     try:
-        row = raw(session).execute(_SUBMIT, values, prepare=True).fetchone()
+        row = connection.execute(_SUBMIT, values, prepare=True).fetchone()
     except psycopg.errors.CheckViolation as error:
         if error.diag.constraint_name == "available_not_negative":
             raise credits.too_few(rows.hold) from error

@@ -29,11 +29,13 @@ _BARE = Path(__file__).with_name("bare.sql")
 #: A handler with nothing in it but the call: the form, the key, one statement, the answer.
 _APP = """
 import hashlib, os
+from types import SimpleNamespace
 from flask import Flask, jsonify, request
 from renderfarm.db import Database, new_id
 
 def create_app():
     app, database = Flask(__name__), Database(os.environ["DATABASE_URL"])
+    app.extensions["farm"] = SimpleNamespace(watching=SimpleNamespace())  # whose server this is
 
     @app.post("/api/render")
     def submit():
