@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.probing import Probing
 from api.watching import Watching
 from renderfarm.db import Database
+from renderfarm.lending import Known
 from renderfarm.places import Places
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage
@@ -17,12 +18,13 @@ from renderfarm.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """One farm: its settings, rows and files, the lines as they just were, who probes, who watches."""
+    """One farm: its settings, rows and files, what is known of them, who probes, who watches."""
 
     settings: Settings
     database: Database
     storage: Storage
     places: Places = field(default_factory=Places)
+    known: Known = field(default_factory=Known)
     probing: Probing = field(init=False)
     watching: Watching = field(init=False)
 

@@ -36,9 +36,7 @@ def reckon(account: Principal) -> Response:
         raise FarmError("CS-UORC01-002", "Give one of scene_id, duration_seconds.")
     loan = Loan()
     if asked.scene_id:
-        loan = lending.find(
-            here.database, account.id, scene_id=asked.scene_id, character_id=None, mapping=None
-        )
+        loan = lending.find(here.database, account.id, scene_id=asked.scene_id, character_id=None)
     model = lending.model_of(loan, asked.model if "model" in asked.model_fields_set else None)
     model = model or asked.model
     stages = loan.stages(plan_for(model, engine=here.settings.engine_of(model)))

@@ -139,19 +139,32 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Submitted:
         if order.asked.fast:
             _refuse_without_room(here, spec.model)
         judged = _judged(here, uploads, order)
-        moderation.moderate(here.settings, order.to_judge(account_id))
+        if here.settings.moderation:
+            moderation.moderate(here.settings, order.to_judge(account_id))
         new = _job(here, order, spec, loan, judged)
         uploads.submitting()
         crash.here(here.settings, crash.Point.UPLOADED)
-        if hold is None and not uploads.claimed and jobs.is_one_statement(new):
-            job = jobs.submit_at_once(here.database, here.settings, account_id, new)
-        else:
-            with here.database.begin() as session:
-                uploads.settle(session)
-                job = jobs.submit(session, here.settings, account_id, new)
-                if hold:
-                    idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
+        try:
+            job = _submitted(here, account_id, uploads, order, new, hold)
+        except FarmError as error:
+            if error.code == "CS-ORIV-010":  # gone since it was read, which may be a while ago
+                here.known.forget(account_id, loan.assets)
+                _borrowed(here, account_id, order.asked)
+            raise
         crash.here(here.settings, crash.Point.SUBMITTED)
+        return job
+
+
+def _submitted(
+    here: Farm, account_id: str, uploads: Uploads, order: _Order, new: NewJob, hold: Hold | None
+) -> Submitted:
+    if hold is None and not uploads.claimed and jobs.is_one_statement(new):
+        return jobs.submit_at_once(here.database, here.settings, account_id, new)
+    with here.database.begin() as session:
+        uploads.settle(session)
+        job = jobs.submit(session, here.settings, account_id, new)
+        if hold:
+            idempotency.settle(session, here.settings, hold, order.fingerprint(), job.id)
         return job
 
 
@@ -165,6 +178,7 @@ def _borrowed(here: Farm, account_id: str, asked: RenderForm) -> Loan:
         scene_id=asked.scene_id,
         character_id=asked.character_id,
         mapping=asked.character_mapping,
+        known=here.known,
     )
 
 
@@ -172,7 +186,7 @@ def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
     """What is to be seen; what was not said is as the scene has it. CS-ORIV-013 for a model not its own."""
     said = asked.model_fields_set
     if loan.scene is not None:
-        own = RenderSpec.from_json(loan.scene.spec)
+        own = loan.scene.spec
         lending.model_of(loan, asked.model if "model" in said else None)
         behind = asked.background_mode if "background_mode" in said else own.background
         asked = asked.model_copy(update={"model": own.model, "background_mode": behind})

@@ -6,9 +6,11 @@ and where their versions are not today's, or no worker has them any more, it mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from pipeline.choice import FIXED
 from pipeline.spec import RENDER, Model, Plan, RenderSpec, Stage, VideoInfo
@@ -48,13 +50,20 @@ class Stored:
     job_id: str
     status: str
     error_message: str | None
-    spec: Mapping[str, Any]
-    plan: Mapping[str, Any]
-    video: Mapping[str, Any] | None
+    spec: RenderSpec
+    plan: Plan
+    video: VideoInfo | None
     #: Storage keys.
     inputs: Mapping[str, str]
     facts: Mapping[str, Any]
     notes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """What a row of ``_FIND`` says."""
+        video = VideoInfo.from_json(row["video"]) if row["video"] else None
+        spec, plan = RenderSpec.from_json(row["spec"]), Plan.from_json(row["plan"])
+        return cls(**{**row, "spec": spec, "plan": plan, "video": video})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class Loan:
     @property
     def video(self) -> VideoInfo | None:
         """The scene's video."""
-        return VideoInfo.from_json(self.scene.video) if self.scene and self.scene.video else None
+        return self.scene.video if self.scene else None
 
     @property
     def notes(self) -> dict[str, object]:
@@ -115,7 +124,7 @@ class Loan:
         return found
 
     def _scene_fits(self, plan: Plan) -> bool:
-        return self.scene is not None and self.scene.plan == plan.to_json()
+        return self.scene is not None and self.scene.plan == plan
 
     def _characters_fit(self, plan: Plan) -> bool:
         """A character knows no model: only how it was perceived, and whether it is a real one."""
@@ -123,10 +132,43 @@ class Loan:
         def kind(of: Plan) -> tuple[str, str, bool]:
             return of.perception, of.version, of.engine.name == FIXED
 
-        return all(kind(Plan.from_json(each.plan)) == kind(plan) for each in self.characters)
+        return all(kind(each.plan) == kind(plan) for each in self.characters)
 
     def _all(self) -> tuple[Stored, ...]:
         return (*((self.scene,) if self.scene else ()), *self.characters)
+
+
+class Known:
+    """Ready assets that a process has met, since what is ready stays as it is for as long as it is there.
+
+    Whether it is, ``jobs.submit`` asks anew; who is told that it is not calls ``forget``.
+    """
+
+    def __init__(self, most: int = 256) -> None:
+        self._most = most
+        self._ready: OrderedDict[tuple[str, str], Stored] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, account_id: str, asset_ids: Sequence[str]) -> dict[str, Stored]:
+        """Those of the account's assets that are known."""
+        with self._lock:
+            found = {each: self._ready.get((account_id, each)) for each in asset_ids}
+            return {each: stored for each, stored in found.items() if stored is not None}
+
+    def add(self, account_id: str, assets: Iterable[Stored]) -> None:
+        """Remember those that are ready; what was met longest ago goes."""
+        with self._lock:
+            for each in assets:
+                if each.status == JobStatus.COMPLETE:
+                    self._ready[account_id, each.asset_id] = each
+            while len(self._ready) > self._most:
+                self._ready.popitem(last=False)
+
+    def forget(self, account_id: str, asset_ids: Iterable[str]) -> None:
+        """They may be gone."""
+        with self._lock:
+            for each in asset_ids:
+                self._ready.pop((account_id, each), None)
 
 
 def find(
@@ -135,17 +177,22 @@ def find(
     *,
     scene_id: str | None,
     character_id: str | None,
-    mapping: Mapping[str, str] | None,
+    mapping: Mapping[str, str] | None = None,
+    known: Known | None = None,
 ) -> Loan:
-    """The account's assets of these ids, all of them ready; read by one statement.
+    """The account's assets of these ids, all of them ready; what is not ``known`` is read by one statement.
 
     ``mapping`` says which person of the scene becomes which character. Raises CS-ORIV-008 and -009 for
     what is not there, -010 for what is not ready, -012 for a mapping that is none.
     """
     ids = list(dict.fromkeys(mapping.values() if mapping else [character_id] if character_id else []))
     wanted = [each for each in (scene_id, *ids) if each and each.isascii() and each.isprintable()]
-    rows = database.read(_FIND, [wanted, account_id]) if wanted else []
-    there = {row["asset_id"]: Stored(**row) for row in rows}
+    there = known.of(account_id, wanted) if known else {}
+    if missing := [each for each in wanted if each not in there]:
+        rows = database.read(_FIND, [missing, account_id])
+        there |= {row["asset_id"]: Stored.of(row) for row in rows}
+        if known:
+            known.add(account_id, there.values())
     scene = _ready(there, JobKind.SCENE, scene_id) if scene_id else None
     if not mapping:
         return Loan(scene, tuple(_ready(there, JobKind.CHARACTER, each) for each in ids))
@@ -168,7 +215,7 @@ def model_of(loan: Loan, asked: Model | None) -> Model | None:
     """The scene's model, without a scene the one that was asked for; CS-ORIV-013 where they differ."""
     if loan.scene is None:
         return asked
-    own = RenderSpec.from_json(loan.scene.spec).model
+    own = loan.scene.spec.model
     if asked not in (None, own):
         raise FarmError("CS-ORIV-013", f"The scene was prepared for {own}, not for {asked}.")
     return own

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from api.context import Farm
 from pipeline.spec import Stage
-from renderfarm import holdings
-from renderfarm.models import Artifact, Garbage, Job, Unit
+from renderfarm import assets, credits, holdings
+from renderfarm.models import Artifact, Asset, Garbage, Job, Unit
 from renderfarm.replan import replan
 from tests.api.conftest import Caller, error_of, sent
 from tests.api.test_assets import post
@@ -243,3 +243,33 @@ def test_the_files_of_a_deleted_scene_stay_while_a_render_needs_them(
     assert thrown()
     with farm.database.begin() as session:
         assert job.inputs["picture"] not in holdings.own_inputs(session, session.get_one(Job, job.id))
+
+
+def test_what_another_process_has_deleted_is_not_found_though_it_was_known_here(
+    alice: Caller, farm: Farm, character: str, scene: str
+) -> None:
+    order = {"character_id": character, "scene_id": scene}
+    submitted(farm, alice, order)
+    before = alice.get("/api/credits").get_json()["held"]
+    with farm.database.begin() as session:  # as another process would
+        assets.delete(session, farm.settings, session.get_one(Asset, scene))
+    assert error_of(alice.post(order), 404) == "CS-ORIV-009"
+    assert error_of(alice.post({**order, "model": "V4_Preview"}), 404) == "CS-ORIV-009"
+    assert alice.get("/api/credits").get_json()["held"] == before
+    with farm.database.begin() as session:
+        renders = select(Job.id).where(Job.account_id == alice.account_id, Job.kind == "render")
+        assert len(session.scalars(renders).all()) == 1
+
+
+def test_what_an_account_cannot_pay_leaves_nothing_behind(
+    alice: Caller, farm: Farm, character: str, scene: str
+) -> None:
+    order = {"character_id": character, "scene_id": scene}
+    taken = [alice.post(order).status_code for _ in range(34)]  # of 100 credits, three each
+    assert taken == [202] * 33 + [402]
+    with farm.database.begin() as session:
+        jobs = select(Job.id).where(Job.account_id == alice.account_id, Job.kind == "render")
+        assert len(session.scalars(jobs).all()) == 33
+        units = select(Unit.id).where(Unit.account_id == alice.account_id, Unit.stage == "segment")
+        assert len(session.scalars(units).all()) == 33
+        assert credits.mismatches(session) == 0
