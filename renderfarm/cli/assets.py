@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 import click
 
 from pipeline.spec import Background, Model
-from renderfarm.cli.common import as_json, client, emit, table
+from renderfarm.cli.common import SOURCE, as_json, client, emit, table
 from renderfarm.client import ClientError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "name", "status", "created_at", "error")
 _SCENE_COLUMNS = ("id", "name", "status", "model", "duration_seconds", "created_at", "error")
 _EVERY = 0.5
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _id = click.argument("asset_id", metavar="ID")
 _name = click.option("--name", help="What you call it; the file's name without it.")
 _wait = click.option("--wait", is_flag=True, help="Return once it is ready; with 1 where it failed.")
@@ -36,19 +36,19 @@ def scenes() -> None:
 
 
 @characters.command("create")
-@click.argument("picture", type=_file)
+@click.argument("picture", type=SOURCE)
 @_name
 @_wait
 @as_json
-def create_character(picture: Path, name: str | None, wait: bool, as_json: bool) -> None:
-    """Prepare the character of PICTURE."""
+def create_character(picture: Path | str, name: str | None, wait: bool, as_json: bool) -> None:
+    """Prepare the character of PICTURE: a file, or an address that the farm fetches by itself."""
     with client() as api:
-        made = api.preprocess_character(name or picture.stem, picture)["character_id"]
+        made = api.preprocess_character(name or _named(picture), picture)["character_id"]
         _emit(_awaited(api, made) if wait else api.asset(made), as_json)
 
 
 @scenes.command("create")
-@click.argument("video", type=_file)
+@click.argument("video", type=SOURCE)
 @_name
 @click.option(
     "--model", type=click.Choice([m.value for m in Model]), default=Model.V4.value, show_default=True
@@ -59,13 +59,18 @@ def create_character(picture: Path, name: str | None, wait: bool, as_json: bool)
 @_wait
 @as_json
 def create_scene(
-    video: Path, name: str | None, model: str, background: str, wait: bool, as_json: bool
+    video: Path | str, name: str | None, model: str, background: str, wait: bool, as_json: bool
 ) -> None:
-    """Prepare the scene of VIDEO, for one model."""
+    """Prepare the scene of VIDEO, a file or an address that the farm fetches by itself, for one model."""
     with client() as api:
-        taken = api.preprocess_scene(name or video.stem, video, model=model, background_mode=background)
+        taken = api.preprocess_scene(name or _named(video), video, model=model, background_mode=background)
         made = taken["scene_id"]
         _emit(_awaited(api, made) if wait else api.asset(made), as_json)
+
+
+def _named(source: Path | str) -> str:
+    """What its file is called."""
+    return Path(urlsplit(source).path if isinstance(source, str) else source).stem or "unnamed"
 
 
 @scenes.command("import")

@@ -57,6 +57,21 @@ class _Lasts(click.ParamType[timedelta]):
 LASTS = _Lasts()
 
 
+class _Source(click.ParamType[Path | str]):
+    """A file that is there, or the address of one, which the farm fetches by itself."""
+
+    name = "file or address"
+    _file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if isinstance(value, str) and value.startswith(("http://", "https://")):
+            return value
+        return self._file.convert(str(value), param, ctx)
+
+
+SOURCE = _Source()
+
+
 def home() -> Home:
     """This machine's farm folder."""
     return Home.find(os.environ)

@@ -61,6 +61,16 @@ def wait(job_id: str, every: float, as_json: bool) -> None:
         _emit(api.wait(job_id, every), as_json)
 
 
+@jobs.command("delete-files")
+@_id
+@as_json
+def delete_files(job_id: str, as_json: bool) -> None:
+    """Delete the files of the job ID, which has ended: what it was made of, and what it has made."""
+    with client() as api:
+        api.delete_files(job_id)
+        _emit(api.job(job_id), as_json)
+
+
 def _list(status: str | None, limit: int, as_json: bool) -> None:
     with client() as api:
         rows = api.jobs(status or "", limit)

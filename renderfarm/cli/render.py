@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.spec import Background, Model
-from renderfarm.cli.common import ROOT, client, home
+from renderfarm.cli.common import ROOT, SOURCE, client, home
 from renderfarm.client import ClientError, Estimate, error_of
 from renderfarm.local.errors import StackError
 
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
     from renderfarm.client import Client, Job
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("files", nargs=-1, type=_file)
+@click.argument("files", nargs=-1, type=SOURCE)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the video goes.")
 @click.option("--character", help="A ready character's id, in place of the picture.")
 @click.option("--scene", help="A ready scene's id, in place of the video.")
@@ -41,7 +39,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--estimate", is_flag=True, help="Print what it would cost and when it would be there; send nothing."
 )
 def render(
-    files: tuple[Path, ...],
+    files: tuple[Path | str, ...],
     output: Path | None,
     character: str | None,
     scene: str | None,
@@ -52,6 +50,7 @@ def render(
 ) -> None:
     """Let a character perform a video, on the farm: FILES are the picture and the video.
 
+    Each is a file, or an address that the farm fetches by itself.
     What --character, --map or --scene stands for is left out of FILES. A transparent background also writes
     the mask beside OUTPUT (name.mask.mp4). Ctrl-C cancels the job.
     """
@@ -78,11 +77,11 @@ def render(
         click.echo(path)
 
 
-def _estimate(scene: str | None, video: Path | None, model: str | None, fast: bool) -> None:
+def _estimate(scene: str | None, video: Path | str | None, model: str | None, fast: bool) -> None:
     """Print what a render of the scene, or of the video, would cost, and when it would be there."""
-    if not (scene or video):
-        raise click.UsageError("Give a video or a --scene.")
-    length = {} if scene or not video else _length(video)
+    if not (scene or isinstance(video, Path)):
+        raise click.UsageError("Give a video's file or a --scene.")
+    length = _length(video) if isinstance(video, Path) and not scene else {}
     with client() as api:
         found = api.estimate(scene_id=scene or "", model=model or "", fast=fast, **length)
     for name in Estimate.__annotations__:

@@ -34,9 +34,13 @@ _TIMEOUT = (10.0, 120.0)
 _PATIENCE = 60.0
 _POLL = 0.4
 _CHUNK = 1 << 20
+#: A file that is larger is sent by itself, in parts: a form is put together in memory.
+_LARGE = 32 << 20
+_PART_TRIES = 3
 #: By the name of the file's field: what is sent, and the field of an id.
 _Sources = Mapping[str, tuple[Path | str | None, str]]
 _ID = re.compile(r"(?:char|scene)_[a-z0-9]+")
+_UPLOAD = re.compile(r"upl_[a-z0-9]+")
 
 
 class Client:
@@ -81,13 +85,28 @@ class Client:
     ) -> Accepted:
         """Send a render.
 
-        ``picture`` is a file, an address, or the id of a ready character; ``video`` a file, an address, or
-        the id of a ready scene, whose people become the characters that ``mapping`` names. ``fields`` are
+        ``picture`` is a file, an address, an upload's id, or that of a ready character; ``video`` likewise,
+        or the id of a ready scene, whose people become the characters that ``mapping`` names. ``fields`` are
         the form's others: ``model``, ``background_mode``, ``bg_color``, ``fast``, ``webhook_url``.
         """
         if mapping:
             fields["character_mapping"] = json.dumps(dict(mapping))
         return self.submit(picture, video, fields, idempotency_key)
+
+    def upload(self, path: Path, kind: Literal["image", "video"]) -> str:
+        """Send a file by itself, part by part; the id that stands for it in one order.
+
+        A part that does not arrive is sent again; raises ``ClientError`` where one never does.
+        """
+        begun = self._json(
+            "POST", "/api/uploads", json={"kind": kind, "size": path.stat().st_size, "filename": path.name}
+        )
+        with path.open("rb") as file:
+            for part in begun["parts"]:
+                self._part(part["url"], file.read(part["size"]))
+        upload_id: str = begun["upload_id"]
+        self._json("POST", f"/api/uploads/{upload_id}/complete")
+        return upload_id
 
     def estimate(
         self,
@@ -226,11 +245,25 @@ class Client:
         form, files = dict(fields), {}
         with ExitStack() as stack:
             for name, (source, id_field) in sources.items():
-                if isinstance(source, Path):
+                if isinstance(source, Path) and source.stat().st_size > _LARGE:
+                    kind: Literal["image", "video"] = "image" if name.endswith("image") else "video"
+                    form[f"{name}_upload_id"] = self.upload(source, kind)
+                elif isinstance(source, Path):
                     files[name] = (source.name, stack.enter_context(source.open("rb")))
+                elif source and _UPLOAD.fullmatch(source):
+                    form[f"{name}_upload_id"] = source
                 elif source:
                     form[id_field if _ID.fullmatch(source) and id_field else f"{name}_url"] = source
             return self._json("POST", path, data=form, files=files or None, more=headers)
+
+    def _part(self, url: str, data: bytes) -> None:
+        for left in reversed(range(_PART_TRIES)):
+            try:
+                self._send("PUT", url, data=data)
+                return
+            except Unreachable:
+                if not left:
+                    raise
 
     def _events(self, job_id: str, last: str) -> requests.Response:
         asked = {**self._headers, **({"Last-Event-ID": last} if last else {})}

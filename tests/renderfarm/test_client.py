@@ -32,7 +32,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_PUT = do_DELETE = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -205,3 +205,26 @@ def test_an_estimate_asks_for_a_scene_or_a_length(server: str) -> None:
     length, scene = (json.loads(body) for _, _, body in _Answers.asked)
     assert length == {"duration_seconds": 2.5, "fps": 25, "model": "", "fast": False}
     assert scene == {"scene_id": "scene_1", "model": "", "fast": True}
+
+
+def test_a_large_file_is_sent_by_itself_in_its_parts(server: str, tmp_path: Path) -> None:
+    video = tmp_path / "long.mp4"
+    with video.open("wb") as file:
+        file.truncate((32 << 20) + 5)
+    parts = [{"url": f"{server}/part/{n}", "size": size} for n, size in ((1, 32 << 20), (2, 5))]
+    _will_answer(
+        (201, {"upload_id": "upl_1", "parts": parts}),
+        *((200, {}) for _ in range(3)),
+        (202, {"job_id": "job_1"}),
+    )
+    with Client(server, "sk-1") as client:
+        assert client.render("char_1", video)["job_id"] == "job_1"
+    begun, first, second, completed, order = _Answers.asked
+    assert json.loads(begun[2]) == {"kind": "video", "size": (32 << 20) + 5, "filename": "long.mp4"}
+    assert [len(part[2]) for part in (first, second)] == [32 << 20, 5]
+    assert [part[:2] for part in (first, second)] == [("PUT /part/1", None), ("PUT /part/2", None)]
+    assert completed[0] == "POST /api/uploads/upl_1/complete"
+    assert dict(parse_qsl(order[2].decode())) == {
+        "character_id": "char_1",
+        "driving_video_upload_id": "upl_1",
+    }
