@@ -6,8 +6,9 @@ pair      a real clip on one worker with a core of its own, and on two
 crowd     10,000 waiting jobs against 10
 door      the ingress under load, beside its probes alone
 stored    the ingress under orders of stored assets, beside a bare handler that makes one call of them
+first     a render of a prepared character and scene, to its first frame, beside one on demand
 large     what the ingress holds in memory, and the store on its disk, while 480 MB come in
 """
 
 #: The measurements, in the order in which they are made.
-NAMES = ("latency", "crowd", "door", "stored", "large", "wide", "pair")
+NAMES = ("latency", "crowd", "door", "stored", "first", "large", "wide", "pair")

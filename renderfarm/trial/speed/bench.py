@@ -13,6 +13,7 @@ from renderfarm.trial.speed import NAMES
 from renderfarm.trial.speed.crowd import crowd
 from renderfarm.trial.speed.door import door
 from renderfarm.trial.speed.figure import Measured
+from renderfarm.trial.speed.first import first
 from renderfarm.trial.speed.large import large
 from renderfarm.trial.speed.latency import latency
 from renderfarm.trial.speed.pair import pair
@@ -29,6 +30,7 @@ def measure(
         "crowd": crowd,
         "door": partial(door, real=real),
         "stored": stored,
+        "first": first,
         "large": large,
         "wide": wide,
         "pair": partial(pair, real=real),
