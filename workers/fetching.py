@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from renderfarm import leases, media, moderation
+from renderfarm import crash, leases, media, moderation
 from renderfarm.arrivals import Arrived
 from renderfarm.db import new_id
 from renderfarm.fetch import Guarded
@@ -62,6 +62,8 @@ def _stored(claim: Claim, attempt: Attempt, tools: Tools, role: str, key: str) -
             def tick() -> None:
                 attempt.tick()
                 attempt.advance(before + out.size, limit * len(claim.urls))
+                if out.size:
+                    crash.here(settings, crash.Point.STORING, claim.stage)
 
             guarded.fetch(url, arriving.write, limit, tick)
             arriving.judge()
@@ -69,6 +71,7 @@ def _stored(claim: Claim, attempt: Attempt, tools: Tools, role: str, key: str) -
 
     sha256 = patiently(bring, attempt.tick)
     log.info("fetched the %s", role)
+    crash.here(settings, crash.Point.STORED, claim.stage)
     return sha256
 
 

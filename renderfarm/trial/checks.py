@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select, text
 
-from renderfarm import credits
+from renderfarm import credits, holdings
 from renderfarm.local.processes import members
-from renderfarm.models import Artifact, Job
+from renderfarm.models import Artifact, Asset, Job, JobKind
 from renderfarm.storage import NotStored, checksum
 from renderfarm.trial.farm import Farm
 from renderfarm.trial.waiting import InVain, until
@@ -25,16 +25,16 @@ _ROWS: Mapping[str, str] = {
         SELECT id, status FROM jobs WHERE status NOT IN ('complete', 'failed', 'cancelled')""",
     "a hold was not settled, or not in full": """
         SELECT j.id, s.captured, s.returned, j.credits FROM jobs j LEFT JOIN settlements s ON s.job_id = j.id
-        WHERE s.job_id IS NULL OR s.captured + s.returned <> j.credits""",
+        WHERE s.job_id IS NULL OR s.captured + s.returned <> coalesce(j.credits, 0)""",
     "a job was charged that did not finish, or one was not that did": """
         SELECT j.id, j.status, s.captured FROM jobs j JOIN settlements s ON s.job_id = j.id
-        WHERE (j.status = 'complete') <> (s.captured > 0)""",
+        WHERE (j.status = 'complete' AND j.credits > 0) <> (s.captured > 0)""",
     "a job's entries are not its hold and its settlement": """
         SELECT j.id, count(*) FILTER (WHERE e.kind = 'hold') FROM jobs j
         JOIN settlements s ON s.job_id = j.id LEFT JOIN ledger_entries e ON e.job_id = j.id
         GROUP BY j.id, s.job_id
-        HAVING count(*) FILTER (WHERE e.kind = 'hold') <> 1 OR sum(e.held_delta) <> 0
-            OR sum(e.available_delta) <> -s.captured""",
+        HAVING count(*) FILTER (WHERE e.kind = 'hold') <> (coalesce(j.credits, 0) > 0)\\:\\:int
+            OR sum(e.held_delta) <> 0 OR sum(e.available_delta) <> -s.captured""",
     "an account's sums are not those of its entries": """
         SELECT a.id, a.available, a.held FROM accounts a JOIN ledger_entries e ON e.account_id = a.id
         GROUP BY a.id HAVING sum(e.available_delta) <> a.available OR sum(e.held_delta) <> a.held""",
@@ -136,7 +136,8 @@ def plan_of(farm: Farm, job_id: str) -> str:
 def _artifacts(farm: Farm, truth: Truth) -> list[str]:
     wrong = []
     with farm.database.begin() as session:
-        complete = session.scalars(select(Job.id).where(Job.status == "complete")).all()
+        renders = (Job.status == "complete") & (Job.kind == JobKind.RENDER)
+        complete = session.scalars(select(Job.id).where(renders)).all()
         rows = {(row.job_id, row.name): row.sha256 for row in session.scalars(select(Artifact))}
     for job_id in complete:
         made = digests(farm, job_id)
@@ -154,7 +155,12 @@ def _store(farm: Farm) -> list[str]:
     owned: set[str] = set()
     with farm.database.begin() as session:
         for job in session.scalars(select(Job).where(Job.status == "complete")):
+            if job.kind == JobKind.RENDER:
+                owned |= {*holdings.own_inputs(session, job), *job.outputs.values()}
+        ready = (Job.status == "complete") & (Job.id == Asset.job_id) & Asset.deleted_at.is_(None)
+        for job in session.scalars(select(Job).join(Asset, ready)):
             owned |= {*job.inputs.values(), *job.outputs.values()}
+            owned |= set(session.scalars(select(Artifact.key).where(Artifact.job_id == job.id)))
     stored = set(_stored(farm))
     return [
         *(f"an orphan in the store: {key}" for key in sorted(stored - owned)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -15,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.api.conftest import Caller
+from tests.api.conftest import Caller, sent
 
 #: Of each operation; by themselves as many as a test may take.
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "3"))
@@ -27,12 +29,33 @@ _CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("who", ["with a key", "without", "with a wrong key"])
-def test_every_answer_is_a_documented_one(app: Flask, alice: Caller, who: str) -> None:
+#: What whoever knows an id may read.
+_FOR_ALL = {"/api/render/{job_id}", "/api/render/{job_id}/events"}
+
+
+@pytest.fixture
+def alices(alice: Caller, upload: dict[str, Any], media: Path) -> dict[str, str]:
+    """What alice has, by the names that paths have for their ids."""
+    image, video = ({"image": sent(media / "picture.png")}, {"video": sent(media / "clip.mp4")})
+    character = alice.post(image, path="/api/characters/preprocess").get_json()
+    begun = alice.client.post("/api/uploads", json={"kind": "image", "size": 10}, headers=alice.headers)
+    return {
+        "job_id": alice.post(upload).get_json()["job_id"],
+        "character_id": character["character_id"],
+        "scene_id": alice.post(video, path="/api/scenes/preprocess").get_json()["scene_id"],
+        "upload_id": begun.get_json()["upload_id"],
+    }
+
+
+@pytest.mark.parametrize("who", ["with a key", "without", "with a wrong key", "with another's key"])
+def test_every_answer_is_a_documented_one(
+    app: Flask, alice: Caller, bob: Caller, alices: dict[str, str], who: str
+) -> None:
     headers = {
         "with a key": alice.headers,
         "without": {},
         "with a wrong key": {"Authorization": "Bearer sk-wrong"},
+        "with another's key": bob.headers,
     }[who]
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     asked = 0
@@ -51,7 +74,12 @@ def test_every_answer_is_a_documented_one(app: Flask, alice: Caller, who: str) -
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
             asked += 1
-            case.call_and_validate(headers=headers, checks=_CHECKS)
+            hers = {name: alices[name] for name in case.path_parameters if name in alices}
+            private = headers is bob.headers and case.path not in _FOR_ALL and bool(hers)
+            if private:
+                case.path_parameters = {**case.path_parameters, **hers}
+            answer = case.call_and_validate(headers=headers, checks=_CHECKS)
+            assert not (private and answer.status_code < 300), f"{case.method} {case.path} is another's"
 
         ask()
     assert asked >= EXAMPLES * 10

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from renderfarm.trial.case import Fault
 from renderfarm.trial.kinds import (
+    addresses,
     broker,
     crashes,
     engines,
@@ -14,13 +15,14 @@ from renderfarm.trial.kinds import (
     races,
     rows,
     store,
+    stored,
     upgrade,
 )
 
 
 def every() -> list[Fault]:
     """All of them, each under a name of its own."""
-    rooms = (crashes, processes, broker, rows, network, store, engines, races, upgrade)
+    rooms = (crashes, processes, broker, rows, network, store, engines, races, upgrade, addresses, stored)
     return [
         replace(fault, room=room.__name__.rpartition(".")[2]) for room in rooms for fault in room.faults()
     ]
