@@ -19,7 +19,8 @@ from renderfarm import credits
 from renderfarm.bell import WORK
 from renderfarm.errors import FarmError
 
-_SUBMIT = f"""
+#: What is sent, with the values of ``values_of``.
+STATEMENT = f"""
     WITH job AS (
         INSERT INTO jobs (id, account_id, status, kind, stages, mode, model, spec, plan, video, inputs, urls,
             notes, facts, credits, queue_deadline, webhook_url)
@@ -96,18 +97,8 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
     CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough.
     """
-    job = {
-        name: json.dumps(value) if isinstance(value, (dict, list)) else value
-        for name, value in rows.job.items()
-    }
-    lent = [
-        {"name": name, "owner": owner, "theirs": theirs, "many": not theirs or theirs.endswith("-")}
-        for name, (owner, theirs) in rows.lent.items()
-    ]
-    more = {"assets": sorted(set(rows.assets)), "lent": json.dumps(lent), "units": json.dumps(rows.units)}
-    values = {**job, **more, "kept": list(rows.kept), "hold": rows.hold}
     try:
-        row = connection.execute(_SUBMIT, values, prepare=True).fetchone()
+        row = connection.execute(STATEMENT, values_of(rows), prepare=True).fetchone()
     except psycopg.errors.CheckViolation as error:
         if error.diag.constraint_name == "available_not_negative":
             raise credits.too_few(rows.hold) from error
@@ -119,3 +110,17 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     assert row is not None, "it returns one"
     created_at: datetime = row[0]
     return created_at
+
+
+def values_of(rows: Rows) -> dict[str, Any]:
+    """The statement's values, by name."""
+    job = {
+        name: json.dumps(value) if isinstance(value, (dict, list)) else value
+        for name, value in rows.job.items()
+    }
+    lent = [
+        {"name": name, "owner": owner, "theirs": theirs, "many": not theirs or theirs.endswith("-")}
+        for name, (owner, theirs) in rows.lent.items()
+    ]
+    more = {"assets": sorted(set(rows.assets)), "lent": json.dumps(lent), "units": json.dumps(rows.units)}
+    return {**job, **more, "kept": list(rows.kept), "hold": rows.hold}

@@ -322,7 +322,7 @@ def test_when_a_commit_breaks_its_files_stay_for_whoever_owns_them(
     def submit_and_break(*_: object) -> None:
         raise ConnectionError("the answer to COMMIT never came")
 
-    monkeypatch.setattr(jobs, "submit", submit_and_break)
+    monkeypatch.setattr(jobs, "submit_at_once", submit_and_break)
     assert error_of(alice.post(upload), 500) == "CS-UORC01-199"
     with farm.database.begin() as session:
         own = Garbage.key.startswith(f"in/{alice.account_id}/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from pipeline.spec import RENDER
-from renderfarm import dispatch, jobs, places, views
+from renderfarm import dispatch, jobs, places, submission, views
 from renderfarm.jobs import FAST
 from renderfarm.storage import FileStore
 from renderfarm.sweep import Sweeper
@@ -40,11 +41,16 @@ def statements(farm: Farm) -> Iterator[list[tuple[str, Any]]]:
         sent.append((statement, values))
         return unheard(statement, values)
 
-    unheard = farm.database.read
+    def write(connection: Any, rows: submission.Rows) -> datetime:
+        sent.append((submission.STATEMENT, submission.values_of(rows)))
+        return unheard_write(connection, rows)
+
+    unheard, unheard_write = farm.database.read, submission.write
     event.listen(farm.database.engine, "before_cursor_execute", listen)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(farm.database, "read", read)
+            patch.setattr(submission, "write", write)
             yield sent
     finally:
         event.remove(farm.database.engine, "before_cursor_execute", listen)
