@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.samples.backdrop import room
 from tests.e2e import judge
 from tests.e2e.conftest import SAMPLES, RunningFarm
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -33,17 +35,33 @@ EVERY = 15
 SEEN = 24
 
 
-def submit(farm: RunningFarm, picture: Path, video: Path, **fields: str) -> str:
-    with picture.open("rb") as ref, video.open("rb") as driver:
-        answer = requests.post(
-            f"{farm.url}/api/render",
-            headers=farm.headers(),
-            files={"ref_image": ref, "driving_video": driver},
-            data=fields,
-            timeout=60,
-        )
+def post(farm: RunningFarm, path: str, files: dict[str, Path], **fields: str) -> dict[str, Any]:
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(path.open("rb")) for name, path in files.items()}
+        url, headers = f"{farm.url}{path}", farm.headers()
+        answer = requests.post(url, headers=headers, files=opened or None, data=fields, timeout=60)
     assert answer.status_code == 202, answer.text
-    return str(answer.json()["job_id"])
+    taken: dict[str, Any] = answer.json()
+    return taken
+
+
+def submit(farm: RunningFarm, picture: Path, video: Path, **fields: str) -> str:
+    files = {"ref_image": picture, "driving_video": video}
+    return str(post(farm, "/api/render", files, **fields)["job_id"])
+
+
+def ready(farm: RunningFarm, asset: str) -> dict[str, Any]:
+    """The character or scene, once it is ready."""
+    kind = "characters" if asset.startswith("char_") else "scenes"
+    shown: dict[str, Any] = {}
+
+    def over() -> bool:
+        shown.update(farm.get(f"/api/{kind}/{asset}", headers=farm.headers()).json())
+        return shown["status"] not in {"pending", "processing"}
+
+    until(over, 420, every=0.5)
+    assert shown["status"] == "ready", shown
+    return shown
 
 
 def ended(farm: RunningFarm, job_id: str, seconds: float = 420) -> dict[str, Any]:
@@ -91,17 +109,51 @@ class Made:
             yield frame, outside, inside
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The sample's character, and a scene of its driver for each model."""
+
+    character: str
+    scenes: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def made(running_farm: RunningFarm, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+def prepared(running_farm: RunningFarm) -> Prepared:
+    picture, video = {"image": SAMPLES / "character.png"}, {"video": SAMPLES / "driver.mp4"}
+    character = post(running_farm, "/api/characters/preprocess", picture, name="she")["character_id"]
+    scenes = {
+        model: post(running_farm, "/api/scenes/preprocess", video, model=model)["scene_id"]
+        for model in MODELS
+    }
+    return Prepared(character, scenes)
+
+
+@pytest.fixture(scope="module")
+def on_demand(running_farm: RunningFarm, prepared: Prepared) -> str:
+    """The job of the same two files, which prepares all of it itself."""
+    return submit(running_farm, SAMPLES / "character.png", SAMPLES / "driver.mp4", model="V4_Preview")
+
+
+@pytest.fixture(scope="module")
+def made(
+    running_farm: RunningFarm, prepared: Prepared, on_demand: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Made]:
     """The sample rendered with each model on each background; all six jobs are on the farm at once."""
     folder = tmp_path_factory.mktemp("made")
-    picture, video = SAMPLES / "character.png", SAMPLES / "driver.mp4"
+    for asset in (prepared.character, *prepared.scenes.values()):
+        ready(running_farm, asset)
     color = ",".join(map(str, COLOR))
     jobs = {
-        (model, background): submit(
-            running_farm, picture, video, model=model, background_mode=background, bg_color=color
-        )
-        for model in MODELS
+        (model, background): post(
+            running_farm,
+            "/api/render",
+            {},
+            character_id=prepared.character,
+            scene_id=scene,
+            background_mode=background,
+            bg_color=color,
+        )["job_id"]
+        for model, scene in prepared.scenes.items()
         for background in BACKGROUNDS
     }
     found: dict[str, Made] = {}
@@ -196,6 +248,25 @@ def test_the_character_performs_in_the_drivers_place(made: dict[str, Made], mode
 def test_the_models_make_different_pictures(made: dict[str, Made]) -> None:
     pairs = zip(*(judge.frames(made[model].videos["original"], EVERY) for model in MODELS), strict=True)
     assert any(judge.psnr(a, b) < 45 for a, b in pairs)
+
+
+def test_a_render_of_what_was_prepared_is_to_the_bit_the_one_that_prepares_it_all_itself(
+    running_farm: RunningFarm, made: dict[str, Made], on_demand: str, tmp_path: Path
+) -> None:
+    job = ended(running_farm, on_demand)
+    assert (job["status"], job["mode"], job["credits"]) == ("complete", "full_pipeline", 6)
+    whole = fetch(job["cdn_url"], tmp_path / "whole.mp4")
+    assert whole.read_bytes() == made["V4_Preview"].videos["original"].read_bytes()
+
+
+def test_a_scene_shows_itself_and_who_is_in_it(running_farm: RunningFarm, prepared: Prepared) -> None:
+    scene = ready(running_farm, prepared.scenes["V3_Preview"])
+    assert (scene["model"], scene["total_frames"], scene["width"]) == ("V3_Preview", FRAMES, SIZE[0])
+    [lead] = scene["segments"]
+    portrait = cv2.imdecode(
+        np.frombuffer(requests.get(lead["thumbnail_url"], timeout=30).content, np.uint8), 1
+    )
+    assert portrait.shape[0] > portrait.shape[1], "somebody upright"
 
 
 def test_finished_files_are_served_in_ranges_and_for_good(
