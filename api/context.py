@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.probing import Probing
 from api.watching import Watching
 from renderfarm.db import Database
+from renderfarm.estimate import Estimates
 from renderfarm.lending import Known
 from renderfarm.places import Places
 from renderfarm.settings import Settings
@@ -25,6 +26,7 @@ class Farm:
     storage: Storage
     places: Places = field(default_factory=Places)
     known: Known = field(default_factory=Known)
+    estimates: Estimates = field(default_factory=Estimates)
     probing: Probing = field(init=False)
     watching: Watching = field(init=False)
 

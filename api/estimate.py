@@ -15,7 +15,6 @@ from pipeline.spec import VideoInfo, plan_for
 from renderfarm import lending, media, prices
 from renderfarm.accounts import Principal, Scope
 from renderfarm.errors import FarmError
-from renderfarm.estimate import estimate
 from renderfarm.lending import Loan
 
 blueprint = Blueprint("estimate", __name__, url_prefix="/api/render")
@@ -42,15 +41,14 @@ def reckon(account: Principal) -> Response:
     stages = loan.stages(plan_for(model, engine=here.settings.engine_of(model)))
     mode = lending.mode_of(stages, fast=asked.fast)
     credits = prices.price(loan.video or _video(here, asked), mode)
-    with here.database.begin() as session:
-        found = estimate(session, here.settings, account.id, model, mode, credits)
+    found = here.estimates.of(here.database, here.settings, account.id, model, mode)
     body = Estimate(
         credits=credits,
         model=model,
         fast=asked.fast,
         queue_position=found.queue_position,
         expected_wait_seconds=found.wait,
-        expected_render_seconds=found.render,
+        expected_render_seconds=None if found.per_credit is None else round(found.per_credit * credits, 1),
         enough_credits=account.available >= credits,
     )
     return answer(EstimateAnswer(**dict(body), data=body))

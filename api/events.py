@@ -62,7 +62,7 @@ def stream(job_id: str) -> Response:
     response.headers["X-Accel-Buffering"] = "no"
     if request.method != "HEAD":
         state = public.state_of(job, here.places.place(here.database, job))
-        watch = here.watching.watch(job_id)
+        watch = here.watching.watch(job_id, request.remote_addr or "")
         # Not left to the generator alone: one that was never begun is closed without a word.
         response.call_on_close(watch.close)
         peer = request.environ.get("gunicorn.socket")

@@ -31,12 +31,13 @@ _PATIENCE = 0.1
 _SHUNNED = 5.0
 
 
-#: Each window's counter goes with the window.
+#: One after the other, up to the first that is over its limit. Each window's counter goes with the window.
 _COUNT = """
     local counts = {}
     for number, counter in ipairs(KEYS) do
         counts[number] = redis.call('INCR', counter)
-        if counts[number] == 1 then redis.call('EXPIRE', counter, ARGV[number]) end
+        if counts[number] == 1 then redis.call('EXPIRE', counter, ARGV[2 * number]) end
+        if counts[number] > tonumber(ARGV[2 * number - 1]) then break end
     end
     return counts
     """
@@ -114,7 +115,9 @@ class Limits:
     def _hit(self, asked: Sequence[tuple[str, Rate, str]]) -> list[Count]:
         now = time.time()
         counters = [f"limit:{name}:{asker}:{int(now // limit.window)}" for name, limit, asker in asked]
-        counts = self._counted(keys=counters, args=[limit.window for _, limit, _ in asked])
+        counts = self._counted(
+            keys=counters, args=[value for _, limit, _ in asked for value in (limit.amount, limit.window)]
+        )
         return [
             Count(
                 name,
@@ -123,7 +126,7 @@ class Limits:
                 limit.amount - count,
                 int(limit.window - now % limit.window) + 1,
             )
-            for (name, limit, _), count in zip(asked, counts, strict=True)
+            for (name, limit, _), count in zip(asked, counts, strict=False)
         ]
 
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 State = Mapping[str, Any]
 #: When to come back to a process whose streams are all taken, in seconds.
 _COME_BACK = 5
+#: Of so many shares of the streams one job, and one address, may have one.
+_SHARES = 4
 #: For how many looks a stream waits for one: the database may be away.
 _PATIENCE = 2
 
@@ -34,6 +36,7 @@ class Watching:
         self._places = places
         self._looked = threading.Condition()
         self._watched: Counter[str] = Counter()
+        self._watchers: Counter[str] = Counter()
         self._states: Mapping[str, State] = {}
         self._looks = 0
         self._looker: threading.Thread | None = None
@@ -45,21 +48,30 @@ class Watching:
         """How many streams there are."""
         return self._watched.total()
 
-    def watch(self, job_id: str) -> Watch:
-        """A place for one more stream; CS-UORC01-111 where all are taken."""
+    def watch(self, job_id: str, address: str) -> Watch:
+        """A place for one more stream; CS-UORC01-111 where all are taken.
+
+        So it is where the job, or whoever asks from that address, has a share of them already.
+        """
+        most = self._settings.event_streams
+        share = max(1, most // _SHARES)
         with self._looked:
-            if self.open >= self._settings.event_streams:
+            if self.open >= most:
                 raise FarmError("CS-UORC01-111", "Too many streams are open here.", retry_after=_COME_BACK)
+            if max(self._watched[job_id], self._watchers[address]) >= share:
+                raise FarmError("CS-UORC01-111", "You have too many streams open.", retry_after=_COME_BACK)
             self._watched[job_id] += 1
+            self._watchers[address] += 1
             if self._looker is None:
                 self._looker = threading.Thread(target=self._look_on, name="watching", daemon=True)
                 self._looker.start()
-            return Watch(self, job_id, self._looks)
+            return Watch(self, job_id, address, self._looks)
 
-    def leave(self, job_id: str) -> None:
+    def leave(self, job_id: str, address: str) -> None:
         """One stream less."""
         with self._looked:
             self._watched -= Counter([job_id])  # which drops what nobody watches
+            self._watchers -= Counter([address])
             if not self._watched:
                 self._looked.notify_all()
 
@@ -99,9 +111,10 @@ class Watching:
 class Watch:
     """One stream's place, until it is closed."""
 
-    def __init__(self, watching: Watching, job_id: str, look: int) -> None:
+    def __init__(self, watching: Watching, job_id: str, address: str, look: int) -> None:
         self._watching = watching
         self._job_id = job_id
+        self._address = address
         self._look = look
         self._closed = False
 
@@ -119,4 +132,4 @@ class Watch:
         """Free the place; it may be closed again."""
         if not self._closed:
             self._closed = True
-            self._watching.leave(self._job_id)
+            self._watching.leave(self._job_id, self._address)

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from pipeline.spec import VideoInfo
 from renderfarm import credits, garbage, jobs, prices
 from renderfarm.claims import Claim
-from renderfarm.db import after
 from renderfarm.settings import Settings
 
 
@@ -46,8 +45,6 @@ def take_in(session: Session, settings: Settings, claim: Claim, arrived: Arrived
     if unpriced:
         assert arrived.video is not None, "only a video that is not there yet leaves the price open"
         job.credits = prices.price(arrived.video, job.mode)
-    # It has begun, but may wait for a worker of its model as long as any other job.
-    jobs.set_times(job, run_deadline=after(settings.queue_deadline_seconds + settings.run_deadline_seconds))
     jobs.pass_on(session, settings, job, unit, ())
     if unpriced:
         credits.hold(session, job.account_id, job.id, job.credits or 0)

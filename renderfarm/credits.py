@@ -48,11 +48,16 @@ def too_few(amount: int) -> FarmError:
     return FarmError("CS-ORCR-001", f"The job costs {amount} credits and the account has not enough.")
 
 
+def in_turn(session: Session, account_id: str) -> None:
+    """Let jobs without a price be counted by one transaction of the account at a time."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"unpriced {account_id}", 0))))
+
+
 def foresee(session: Session, account_id: str) -> None:
     """CS-ORCR-001 where the account could not pay the least for each of its jobs without a price yet.
 
-    Asked once the last of them is written. It keeps an account from having much fetched for nothing; what
-    it has may be held for another job all the same, and the job then ends when its price is known.
+    Asked once the last of them is written, ``in_turn``. It keeps an account from having much fetched for
+    nothing; what it has may be held for another job all the same, which then ends when its price is known.
     """
     modes = select(Job.mode).where(
         Job.account_id == account_id, Job.credits.is_(None), Job.status.in_(("queued", "processing"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,16 +11,18 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import ColumnElement, create_engine, func
+from sqlalchemy import ColumnElement, Engine, create_engine, func
 from sqlalchemy.orm import Session, sessionmaker
 
 #: A transaction that says nothing for so long is ended by the server. A process that stands still in the
 #: middle of one, or whose machine is gone, would keep its locks, and with a job's row the whole sweeper.
 #: Less than a lease, or a worker that stands still would keep its unit for longer than it may.
 IDLE_SECONDS = 5
-#: Connections for single statements, each held for the length of one: as many as there are threads that
-#: take requests, so that none of them waits for another's.
-_SINGLES = 16
+#: Connections on which a process reads at once, and on which it writes what one statement writes: whoever
+#: writes may wait for a row, and must leave the others something to read with.
+_READERS, _WRITERS = 16, 8
+#: For so long a single statement waits for a row that somebody else is changing, in milliseconds.
+_PATIENCE_MS = 5000
 _LENGTH = 24
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -41,13 +44,11 @@ class Database:
         self.engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, connect_args=connect)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         # One statement needs no transaction around it, and no question whether the server is there.
-        self._singles = create_engine(
-            address,
-            pool_size=_SINGLES,
-            max_overflow=0,
-            pool_reset_on_return=None,
-            connect_args={**connect, "autocommit": True},
-        )
+        alone: dict[str, Any] = {"max_overflow": 0, "pool_reset_on_return": None, "pool_use_lifo": True}
+        alone["connect_args"] = {**connect, "autocommit": True}
+        alone["connect_args"]["options"] += f" -c lock_timeout={_PATIENCE_MS}"
+        self._readers = create_engine(address, pool_size=_READERS, **alone)
+        self._writers = create_engine(address, pool_size=_WRITERS, **alone)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -61,14 +62,8 @@ class Database:
 
         For what one statement writes whole: three ways to the server less than by ``begin``.
         """
-        pooled = self._singles.raw_connection()
-        try:
-            yield cast("psycopg.Connection[Any]", pooled.driver_connection)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            pooled.invalidate()
-            raise
-        finally:
-            pooled.close()
+        with _alive(self._writers) as connection:
+            yield connection
 
     def read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
         """The rows of one statement that changes nothing, without a transaction around it.
@@ -78,17 +73,44 @@ class Database:
         try:
             return self._read(statement, values)
         except (psycopg.OperationalError, psycopg.InterfaceError):
-            self._singles.dispose()  # the others have died with it
+            self._readers.dispose()  # the others have died with it
             return self._read(statement, values)
 
     def _read(self, statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
-        with self.at_once() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with _alive(self._readers) as connection, connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(statement.encode(), values, prepare=True).fetchall()
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-        self._singles.dispose()
+        self._readers.dispose()
+        self._writers.dispose()
+
+
+@contextmanager
+def _alive(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the pool that has not been hung up on, as far as this side knows."""
+    pooled = engine.raw_connection()
+    if _has_ended(cast("psycopg.Connection[Any]", pooled.driver_connection)):
+        pooled.invalidate()
+        pooled.close()
+        pooled = engine.raw_connection()  # of which there is none idle that is newer: it is made anew
+    try:
+        yield cast("psycopg.Connection[Any]", pooled.driver_connection)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        pooled.invalidate()
+        raise
+    finally:
+        pooled.close()
+
+
+def _has_ended(connection: psycopg.Connection[Any]) -> bool:
+    """Whether an idle connection has something to say: that is its end."""
+    if connection.closed:
+        return True
+    looking = select.poll()
+    looking.register(connection.fileno(), select.POLLIN)
+    return bool(looking.poll(0))
 
 
 def after(seconds: float) -> ColumnElement[datetime]:

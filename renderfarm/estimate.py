@@ -7,6 +7,8 @@ before it still need. That is a guess: turns are taken unit by unit, and nobody 
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import Model
 from renderfarm import line
+from renderfarm.db import Database
 from renderfarm.jobs import FAST
 from renderfarm.models import JobKind
 from renderfarm.places import IN_LINE
@@ -86,21 +89,45 @@ class Estimate:
     queue_position: int | None
     #: Seconds until it begins.
     wait: float | None
-    #: Seconds from then to its end.
-    render: float | None
+    #: Seconds from then to its end, for each credit.
+    per_credit: float | None
 
 
-def estimate(
-    session: Session, settings: Settings, account_id: str, model: Model, mode: str, credits: int
-) -> Estimate:
-    """What a render of this mode and price would meet. Reads alone."""
+class Estimates:
+    """Estimates of one process: whoever asks for the same again within seconds is told the same.
+
+    One is reckoned at a time: each looks at the whole of a line.
+    """
+
+    def __init__(self, max_age: float = 5.0) -> None:
+        self._max_age = max_age
+        self._told: dict[tuple[str, Model, str], tuple[float, Estimate]] = {}
+        self._reckoning = threading.Lock()
+
+    def of(
+        self, database: Database, settings: Settings, account_id: str, model: Model, mode: str
+    ) -> Estimate:
+        """What a render of this mode would meet."""
+        asked = account_id, model, mode
+        with self._reckoning:
+            now = time.monotonic()
+            self._told = {key: told for key, told in self._told.items() if now - told[0] < self._max_age}
+            if asked not in self._told:
+                with database.begin() as session:
+                    found = estimate(session, settings, account_id, model, mode)
+                self._told[asked] = time.monotonic(), found
+            return self._told[asked][1]
+
+
+def estimate(session: Session, settings: Settings, account_id: str, model: Model, mode: str) -> Estimate:
+    """What a render of this mode would meet. Reads alone."""
     queue, fast = QUEUES[model], mode == FAST
     asked = {"account": account_id, "model": model.value, "queue": queue, "fast": fast}
     pace = {(row.kind, row.mode): row for row in session.execute(_PACE, asked)}
     own = pace.get((JobKind.RENDER.value, mode))
-    render = round(own.run * credits, 1) if own else None
+    per_credit = own.run if own else None
     if fast and not line.room_for_fast(session, settings, queue):
-        return Estimate(None, None, render)
+        return Estimate(None, None, per_credit)
     before = session.execute(_BEFORE, asked).all()
     pool = live_pools(session, settings).get(queue, NOBODY)
     wait: float | None = None
@@ -111,4 +138,4 @@ def estimate(
             row.jobs * max(0.0, row.size * pace[row.kind, row.mode].work - row.spent) for row in before
         )
         wait = round(work / pool.live, 1)
-    return Estimate(1 + sum(row.jobs for row in before if row.queued), wait, render)
+    return Estimate(1 + sum(row.jobs for row in before if row.queued), wait, per_credit)

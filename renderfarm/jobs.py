@@ -62,7 +62,6 @@ __all__ = [
     "pass_on",
     "requeue",
     "retry",
-    "set_times",
     "start",
     "submit",
     "submit_at_once",
@@ -151,6 +150,8 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    if new.credits is None:
+        credits.in_turn(session, account_id)
     made = _write(raw(session), settings, account_id, new)
     if new.credits is None:
         credits.foresee(session, account_id)
@@ -213,7 +214,10 @@ def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:
 
 
 def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: str) -> Unit | None:
-    """admitted -> running under a new lease, and the job processing; None when it is not admitted."""
+    """admitted -> running under a new lease, and the job processing; None when it is not admitted.
+
+    A job whose files are only fetched is queued still: its own work waits for its turn like any other's.
+    """
     started = session.scalar(
         update(Unit)
         .where(Unit.id == unit_id, Unit.status == UnitStatus.ADMITTED)
@@ -231,9 +235,9 @@ def start(session: Session, settings: Settings, job: Job, unit_id: str, worker: 
     )
     if started is not None and started.fast and not job.ran_wide:
         job.ran_wide = _runs_beside(session, started)
-    if started is not None and job.status == JobStatus.QUEUED:
+    if started is not None and started.stage != Stage.FETCH and job.status == JobStatus.QUEUED:
         job.status = JobStatus.PROCESSING.value
-        set_times(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
+        _set(job, started_at=func.now(), run_deadline=after(settings.run_deadline_seconds))
         webhooks.note(session, job)
     return started
 
@@ -265,7 +269,7 @@ def pass_on(session: Session, settings: Settings, job: Job, unit: Unit, files: S
     _end_attempt(session, unit, Outcome.DONE)
     unit.status = UnitStatus.DONE.value
     unit.done = unit.total
-    set_times(unit, finished_at=func.now())
+    _set(unit, finished_at=func.now())
     session.flush()
     own = [Stage(stage) for stage in job.stages]
     done, made = units.passed(session, job)
@@ -316,7 +320,7 @@ def retry(
         return outcome
     _end_attempt(session, unit, Outcome.FAILED)
     unit.status = UnitStatus.FAILED.value
-    set_times(unit, finished_at=func.now())
+    _set(unit, finished_at=func.now())
     _end(session, settings, job, JobStatus.FAILED, code, message)
     return Outcome.FAILED
 
@@ -326,7 +330,7 @@ def requeue(session: Session, unit: Unit, outcome: Outcome, backoff: float = 0.0
     _end_attempt(session, unit, outcome)
     unit.status = UnitStatus.WAITING.value
     unit.worker = None
-    set_times(unit, not_before=after(backoff))
+    _set(unit, not_before=after(backoff))
     session.flush()
     line.join(session, unit.account_id, [(unit.queue, unit.fast)])
     announce(session)
@@ -442,19 +446,22 @@ def _end(
     """
     job.status = status.value
     job.urls = {}
-    set_times(job, completed_at=func.now())
+    _set(job, completed_at=func.now())
     if code is not None:
         public = TABLE.get(code, TABLE["CS-UORC01-199"])
         job.error_code, job.error_message = public.code, message or public.message
     session.flush()
     for unit in drop_units(session, job, Unit.status.in_(_OPEN), Outcome.CANCELLED):
-        set_times(unit, finished_at=func.now())
+        _set(unit, finished_at=func.now())
     session.flush()
     left = [] if status is JobStatus.COMPLETE else holdings.own_inputs(session, job)
     if status is not JobStatus.COMPLETE or job.kind == JobKind.RENDER:
         left.append(f"work/{job.id}/")  # a finished character or scene is what it has there
     garbage.throw(session, settings, left)
-    holdings.give_back(session, settings, job.id)
+    if (
+        job.stages
+    ):  # what was complete from the start has used nothing, and its like would wait for each other
+        holdings.give_back(session, settings, job.id)
     if status is JobStatus.COMPLETE:
         credits.capture(session, job, prices.charge(job.credits or 0, job.mode, job.ran_wide))
     else:
@@ -479,7 +486,7 @@ def _end_attempt(session: Session, unit: Unit, outcome: Outcome) -> None:
     unit.lease_until = None
 
 
-def set_times(row: Job | Unit, **times: ColumnElement[datetime]) -> None:
+def _set(row: Job | Unit, **times: ColumnElement[datetime]) -> None:
     """Set columns to times that the database works out as it writes the row."""
     for name, time in times.items():
         setattr(row, name, time)

@@ -83,6 +83,8 @@ class Settings:
     fetch_connect_seconds: float = 5.0
     fetch_silence_seconds: float = 10.0
     fetch_seconds: float = 300.0
+    #: Bytes a second below which a host is given up, once it has had its silence: others wait.
+    fetch_slowest: int = 65_536
 
     #: How often one may ask, as ``600/minute``: each key, each address, and each key for something to be
     #: made. Counted where there is a ``redis_url``.

@@ -29,8 +29,9 @@ STATEMENT = f"""
             now() + make_interval(secs => %(patience)s), %(webhook_url)s)
         RETURNING created_at
     ), asset AS (
-        SELECT id, coalesce(source_id, id) AS owner FROM assets
-        WHERE id = ANY(%(assets)s::text[]) AND deleted_at IS NULL ORDER BY id FOR SHARE
+        -- With those whose files they use: a foreign key would lock these at the end, after the account.
+        SELECT a.id, o.id AS owner FROM assets a JOIN assets o ON o.id = coalesce(a.source_id, a.id)
+        WHERE a.id = ANY(%(assets)s::text[]) AND a.deleted_at IS NULL ORDER BY o.id, a.id FOR SHARE
     ), used AS (
         INSERT INTO asset_uses (job_id, asset_id)
         SELECT DISTINCT %(id)s, asset.owner

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 #: How long to wait before a transaction is tried again.
 _RETRY_SECONDS = 0.25
+_MOVE_SECONDS = 0.5
 #: What is drawn when a draining worker's time is up may still be stored for so long.
 _LAST_UPLOAD_SECONDS = 5.0
 
@@ -121,6 +123,23 @@ class Attempt:
     def advance(self, done: int, total: int) -> None:
         """Note the progress of what is not drawn."""
         self._heart.advance(done, total)
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Progress by the clock, for what says nothing of its own: it has to be bounded by itself."""
+        ended = threading.Event()
+
+        def move() -> None:
+            while not ended.wait(_MOVE_SECONDS):
+                self._heart.moved()
+
+        thread = threading.Thread(target=move, name="moving", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _request(self) -> Request:
         claim = self._claim

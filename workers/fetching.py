@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from renderfarm import crash, leases, media, moderation
 from renderfarm.arrivals import Arrived
@@ -36,12 +37,13 @@ def fetch(claim: Claim, attempt: Attempt, tools: Tools) -> Arrived:
     keys = {role: f"in/{claim.account_id}/{new_id('file')}" for role in claim.urls}
     digests = {role: _stored(claim, attempt, tools, role, key) for role, key in keys.items()}
     video = None
-    if "picture" in keys:
-        media.judge_picture(tools.settings, tools.storage, keys["picture"])
-    if "video" in keys:
-        video = media.judge_video(tools.settings, tools.storage, keys["video"])
-    attempt.tick()
-    _moderate(claim, keys, digests, tools)
+    with attempt.moving():
+        if "picture" in keys:
+            media.judge_picture(tools.settings, tools.storage, keys["picture"])
+        if "video" in keys:
+            video = media.judge_video(tools.settings, tools.storage, keys["video"])
+        attempt.tick()
+        _moderate(claim, keys, digests, tools)
     if video is None:
         return Arrived(keys)
     return Arrived(keys, video.video, video.notes, video.source)
@@ -50,8 +52,17 @@ def fetch(claim: Claim, attempt: Attempt, tools: Tools) -> Arrived:
 def _stored(claim: Claim, attempt: Attempt, tools: Tools, role: str, key: str) -> str:
     """Fetch one file into the store; its SHA-256."""
     settings, url = tools.settings, claim.urls[role]
-    if not attempt.record(lambda session: leases.promise(session, settings, claim, key)):
-        raise Stopped(Reason.LOST)
+    promised_at = float("-inf")
+
+    def promise() -> None:
+        """Keep what is there from the sweeper, however slow the host is."""
+        nonlocal promised_at
+        if time.monotonic() - promised_at > settings.garbage_seconds / 2:
+            if not attempt.record(lambda session: leases.promise(session, settings, claim, key)):
+                raise Stopped(Reason.LOST)
+            promised_at = time.monotonic()
+
+    promise()
     limit, guarded = settings.max_upload_mb << 20, Guarded(settings)
     before = limit * list(claim.urls).index(role)
 
@@ -61,11 +72,14 @@ def _stored(claim: Claim, attempt: Attempt, tools: Tools, role: str, key: str) -
 
             def tick() -> None:
                 attempt.tick()
+                promise()
                 attempt.advance(before + out.size, limit * len(claim.urls))
-                if out.size:
-                    crash.here(settings, crash.Point.STORING, claim.stage)
 
-            guarded.fetch(url, arriving.write, limit, tick)
+            def take(data: bytes) -> None:
+                arriving.write(data)
+                crash.here(settings, crash.Point.STORING, claim.stage)
+
+            guarded.fetch(url, take, limit, tick)
             arriving.judge()
             return out.commit().sha256
 

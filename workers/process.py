@@ -20,7 +20,7 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
-from renderfarm import stages
+from renderfarm import moderation, stages
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -68,6 +68,8 @@ class WorkerProcess:
         """Start, consume, and return the exit status."""
         # Celery's reason to warn of root is pickle, and the app takes nothing but JSON.
         warnings.filterwarnings("ignore", category=SecurityWarning)
+        if self._queue == stages.FETCH and self._settings.moderation:
+            moderation.load(self._settings.moderation)  # that it is not there is told now, not by jobs
         self._connect()
         try:
             if port := self._settings.metrics_port:

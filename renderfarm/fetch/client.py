@@ -92,7 +92,10 @@ class Guarded:
         """
         settings = self._settings
         limits = Limits(
-            settings.fetch_connect_seconds, settings.fetch_silence_seconds, settings.fetch_seconds
+            settings.fetch_connect_seconds,
+            settings.fetch_silence_seconds,
+            settings.fetch_seconds,
+            settings.fetch_slowest,
         )
         watch = Watch(limits, tick)
         address = check_address(settings, url)

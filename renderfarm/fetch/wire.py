@@ -26,6 +26,8 @@ class Limits:
     connect: float
     silence: float
     total: float
+    #: Bytes a second that a peer has to send on the whole, beyond its first ``silence``.
+    slowest: float = 0.0
 
 
 class Watch:
@@ -34,7 +36,9 @@ class Watch:
     def __init__(self, limits: Limits, tick: Callable[[], None]) -> None:
         self.limits = limits
         self._tick = tick
-        self._ends = time.monotonic() + limits.total
+        self._began = time.monotonic()
+        self._ends = self._began + limits.total
+        self._came = 0
 
     def wait(self, ready: Callable[[float], bool], seconds: float) -> None:
         """Return once ``ready`` (waiting so long at most) says so; ``Unreachable`` when it is late."""
@@ -44,6 +48,13 @@ class Watch:
             if ready(min(left, _SLICE)):
                 return
         raise Unreachable("The host of the address took too long.")
+
+    def count(self, size: int) -> None:
+        """So many bytes came; ``Refused`` where all of them are too few for their time."""
+        self._came += size
+        owed = self.limits.slowest * (time.monotonic() - self._began - self.limits.silence)
+        if self._came < owed:
+            raise Refused("The host of the address is too slow.")
 
     def check(self) -> None:
         """Raise where the time is up, or ``tick`` does."""
@@ -82,6 +93,7 @@ class Wire:
 
         self._watch.wait(ready, self._watch.limits.silence)
         self.allowance -= got
+        self._watch.count(got)
         if self.allowance < 0:
             raise Refused("The address answers with more than is taken.")
         return got

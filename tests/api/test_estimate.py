@@ -64,12 +64,15 @@ def test_a_form_is_taken_as_json_is(alice: Caller) -> None:
     assert form.get_json() == {**ask(alice, duration_seconds=3), "data": ask(alice, duration_seconds=3)}
 
 
-def test_fast_costs_twice_and_stands_nowhere_without_room(alice: Caller, farm: Farm) -> None:
+def test_fast_costs_twice_and_stands_nowhere_without_room(alice: Caller, bob: Caller, farm: Farm) -> None:
     told = ask(alice, duration_seconds=3, fast=True, model="V3_Preview")
     assert (told["credits"], told["queue_position"], told["expected_wait_seconds"]) == (6, None, None)
     report(farm, worker("v3-1", "v3"), worker("v3-2", "v3"))
-    told = ask(alice, duration_seconds=3, fast=True, model="V3_Preview")
+    told = ask(bob, duration_seconds=3, fast=True, model="V3_Preview")
     assert (told["credits"], told["queue_position"], told["expected_wait_seconds"]) == (6, 1, 0.0)
+    assert ask(alice, duration_seconds=3, fast=True, model="V3_Preview")["queue_position"] is None, (
+        "who asks again at once is told the same"
+    )
 
 
 def test_whoever_could_not_pay_is_told_so(alice: Caller, pauper: Caller) -> None:

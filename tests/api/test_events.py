@@ -24,7 +24,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, event_look_seconds=0.02, event_streams=2)
+    return replace(settings, event_look_seconds=0.02, event_streams=8)  # two for one address
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from renderfarm.stages import QUEUES
 from tests.renderfarm.farm import Farm, worker
 
 
-def told(farm: Farm, account_id: str, mode: str = "full_pipeline", credits: int = 10) -> Estimate:
+def told(farm: Farm, account_id: str, mode: str = "full_pipeline") -> Estimate:
     with farm.database.begin() as session:
-        return estimate(session, farm.settings, account_id, Model.V4, mode, credits)
+        return estimate(session, farm.settings, account_id, Model.V4, mode)
 
 
 def seconds(count: float) -> object:
@@ -37,7 +37,7 @@ def done(farm: Farm, ran: float, worked: float, credits: int = 20, ago: float = 
 
 
 def test_without_a_worker_and_a_past_nobody_knows(farm: Farm) -> None:
-    assert told(farm, farm.account()) == Estimate(queue_position=1, wait=None, render=None)
+    assert told(farm, farm.account()) == Estimate(queue_position=1, wait=None, per_credit=None)
 
 
 def test_a_free_worker_begins_at_once(farm: Farm) -> None:
@@ -49,8 +49,8 @@ def test_it_takes_what_the_median_of_the_last_day_took(farm: Farm) -> None:
     for ran in (40, 60, 1000):  # 2, 3 and 50 s a credit
         done(farm, ran, worked=ran)
     done(farm, ran=1, worked=1, ago=25 * 3600)
-    assert told(farm, farm.account(), credits=10).render == pytest.approx(30, abs=0.5)
-    assert told(farm, farm.account(), mode="preprocessed").render is None, "another kind of work"
+    assert told(farm, farm.account()).per_credit == pytest.approx(3, abs=0.05)
+    assert told(farm, farm.account(), mode="preprocessed").per_credit is None, "another kind of work"
 
 
 def test_it_waits_until_the_workers_there_have_done_what_is_before_it(farm: Farm) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from pipeline.spec import RENDER, Stage
+from pipeline.spec import RENDER, Model, RenderSpec, Stage, plan_for
+from renderfarm import assets, jobs
 from renderfarm.errors import FarmError
-from renderfarm.models import Settlement, Unit
-from tests.renderfarm.farm import Farm
+from renderfarm.jobs import NewJob
+from renderfarm.models import Account, Settlement, Unit
+from tests.renderfarm.farm import VIDEO, Farm
+from tests.renderfarm.test_assets import prepare
+from tests.waiting import until
 
 
 def at_once(*actions: Callable[[], object]) -> list[object]:
@@ -101,3 +106,84 @@ def test_take_back_against_finish_does_one_of_them(farm: Farm) -> None:
         assert (taken is None) == finished
         assert farm.unit(claim.unit_id).status == ("done" if finished else "waiting")
         assert ("character" in farm.artifacts(job)) == finished
+
+
+def test_imports_of_one_template_do_not_wait_for_each_other(farm: Farm) -> None:
+    scene = prepare(farm, farm.account())
+    with farm.database.begin() as session:
+        template = assets.publish(session, farm.settings, scene.id, "street").id
+
+    def take(account: str) -> str:
+        with farm.database.begin() as session:
+            return assets.import_template(session, farm.settings, account, template, "mine").id
+
+    others = [farm.account(credit=0) for _ in range(4)]
+    for _ in range(4):
+        taken = at_once(*(partial(take, other) for other in others))
+        assert len(set(taken)) == 4
+
+
+def test_orders_of_an_imported_scene_do_not_wait_for_one_that_ends(farm: Farm) -> None:
+    """The files' owner is locked before the account by all of them."""
+    scene, account = prepare(farm, farm.account()), farm.account(credit=1000)
+    with farm.database.begin() as session:
+        template = assets.publish(session, farm.settings, scene.id, "street").id
+    with farm.database.begin() as session:
+        mine = assets.import_template(session, farm.settings, account, template, "mine").id
+    new = NewJob(
+        spec=RenderSpec(),
+        plan=plan_for(Model.V4),
+        video=VIDEO,
+        inputs={"picture": "in/a/picture", "video": "in/scene/video"},
+        mode="full_pipeline",
+        credits=2,
+        assets=[mine],
+    )
+
+    def order() -> str:
+        return jobs.submit_at_once(farm.database, farm.settings, account, new).id
+
+    for _ in range(12):
+        ends = order()
+        _, *taken = at_once(lambda ends=ends: farm.cancel(account, ends), order, order, order)
+        for job_id in taken:
+            farm.cancel(account, str(job_id))
+    assert farm.money(account) == (1000, 0)
+
+
+def test_orders_that_wait_for_their_account_leave_the_others_their_keys(farm: Farm) -> None:
+    account = farm.account()
+    new = NewJob(spec=RenderSpec(), plan=plan_for(Model.V4), video=VIDEO, mode="full_pipeline", credits=1)
+    order = partial(jobs.submit_at_once, farm.database, farm.settings, account, new)
+    with ThreadPoolExecutor(16) as pool:
+        with farm.database.begin() as session:
+            session.get_one(Account, account, with_for_update=True)
+            waiting = [pool.submit(order) for _ in range(16)]
+            until(lambda: _waiting(farm) >= 4)
+            assert farm.database.read("SELECT 1 AS one", []) == [{"one": 1}]
+        assert len({each.result().id for each in waiting}) == 16
+
+
+def _waiting(farm: Farm) -> int:
+    """How many of the server's processes wait for a lock."""
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with farm.database.begin() as session:  # whose look is as old as itself
+        return session.execute(query).scalar_one()
+
+
+def test_an_order_over_a_connection_that_has_died_is_taken(farm: Farm) -> None:
+    new = NewJob(spec=RenderSpec(), plan=plan_for(Model.V4), video=VIDEO, mode="full_pipeline", credits=1)
+    account = farm.account()
+    with farm.database.at_once() as connection:
+        process = connection.info.backend_pid
+    with farm.database.begin() as session:
+        session.execute(text("SELECT pg_terminate_backend(:process)"), {"process": process})
+    until(lambda: not _is_there(farm, process))
+    assert jobs.submit_at_once(farm.database, farm.settings, account, new).id
+    assert farm.money(account) == (99, 1)
+
+
+def _is_there(farm: Farm, process: int) -> bool:
+    with farm.database.begin() as session:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :process")
+        return bool(session.scalar(query, {"process": process}))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from pipeline.spec import RENDER, RenderSpec, Stage
-from renderfarm import assets, credits, jobs, leases, pools
+from renderfarm import assets, credits, jobs, leases, media, pools
 from renderfarm.errors import FarmError
 from renderfarm.models import Garbage, JobKind, JobStatus
 from renderfarm.replan import replan
@@ -113,6 +115,33 @@ def test_a_job_by_addresses_is_priced_held_and_begun_once_its_files_have_come(fe
     assert (farm.job(job_id).status, farm.balance()) == (JobStatus.COMPLETE, (97, 0))
 
 
+def test_a_job_whose_files_have_come_is_queued_like_any_other(fetching: Fetching) -> None:
+    farm, job_id = fetching.farm, fetching.submit()
+    assert fetching.fetch(job_id) is Outcome.DONE
+    job = farm.job(job_id)
+    assert (job.status, job.started_at, job.run_deadline) == (JobStatus.QUEUED, None, None)
+    strict = replace(farm.settings, free_cancels_per_day=0)
+    with farm.database.begin() as session:  # it has cost no worker of its model anything
+        jobs.cancel(session, farm.account_id, job_id, strict)
+    assert farm.balance() == (100, 0)
+
+
+def test_a_long_look_at_a_video_is_not_taken_for_none(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm, judge = fetching.farm, media.judge_video
+    farm.settings = replace(
+        farm.settings, stall_seconds=1.0, setup_seconds=1.0, heartbeat_seconds=0.1, lease_seconds=2.0
+    )
+
+    def slowly(*given: Any) -> media.JudgedVideo:
+        time.sleep(2.5)  # as ffprobe may take its time
+        return judge(*given)
+
+    monkeypatch.setattr(media, "judge_video", slowly)
+    assert fetching.fetch(fetching.submit()) is Outcome.DONE
+
+
 def test_a_fast_job_by_its_address_holds_twice_the_price(fetching: Fetching) -> None:
     farm = fetching.farm
     with farm.database.begin() as session:
@@ -169,6 +198,7 @@ ANSWERS = {
     "a file": (lambda: moved("file:///etc/passwd"), Outcome.FAILED, "CS-ORIV-014"),
     "packed": (lambda: says("200 OK", "video/mp4\r\nContent-Encoding: gzip"), Outcome.FAILED, "CS-ORIV-014"),
     "busy": (lambda: says("503 Busy", ""), Outcome.RETRY, "CS-ORIV-014"),
+    "slow": (lambda: trickles, Outcome.FAILED, "CS-ORIV-014"),
     "silent": (lambda: lambda sock: sock.recv(1), Outcome.RETRY, "CS-ORIV-014"),
 }  # fmt: skip
 
@@ -283,3 +313,11 @@ def says(status: str, kind: str) -> Script:
 
 def moved(where: str) -> Script:
     return lambda sock: sock.sendall(f"HTTP/1.1 302 Found\r\nLocation: {where}\r\n\r\n".encode())
+
+
+def trickles(sock: socket.socket) -> None:
+    """Says something often enough, and too little."""
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n")
+    for _ in range(100):
+        sock.sendall(b"x")
+        time.sleep(0.05)

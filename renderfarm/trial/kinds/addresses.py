@@ -42,8 +42,8 @@ def _fault(name: str, act: Callable[[Case], None], **more: object) -> Fault:
 def _dying(point: Point, how: str) -> Callable[[Case], None]:
     def act(case: Case) -> None:
         token = case.token()
-        case.farm.add_worker("fetch", FARM_CRASH_AT=f"{point}/{Stage.FETCH}{how}@{token}")
-        case.farm.add_worker("fetch")
+        for _ in range(2):
+            case.farm.add_worker("fetch", FARM_CRASH_AT=f"{point}/{Stage.FETCH}{how}@{token}")
         case.farm.wait_ready()
         with_host(case, lambda _: True)
         _submit(case)
@@ -62,7 +62,7 @@ def _cancelled(case: Case) -> None:
     holding = threading.Event()
     asked = with_host(case, lambda _: holding.wait(30))
     job_id = _submit(case)
-    until(lambda: asked["/picture"], 60, "the picture to be asked for")
+    until(lambda: asked.total(), 60, "a file to be asked for")
     case.farm.cancel(job_id)
     holding.set()
 
@@ -71,7 +71,7 @@ def _stopping(case: Case) -> None:
     holding = threading.Event()
     asked = with_host(case, lambda _: holding.wait(30))
     _submit(case)
-    until(lambda: asked["/picture"], 60, "the picture to be asked for")
+    until(lambda: asked.total(), 60, "a file to be asked for")
     worker = next(each for each in case.farm.workers if case.farm.queue(each) == "fetch")
     worker.terminate()
     holding.set()
