@@ -164,7 +164,7 @@ def test_replicas_are_as_told() -> None:
         "worker-v3": 0,
         "worker-v4": 7,
         "worker-cpu": 2,
-        "worker-fetch": 1,
+        "worker-fetch": 2,
     }
 
 

@@ -24,7 +24,7 @@ MODELS = [Model.V3, Model.V4]
 def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("media")
     make_character(folder / "character.png", width=350, height=550)
-    make_driver(folder / "driver.mp4", Scene(width=480, height=270, seconds=1.0, rate=Fraction(12)))
+    make_driver(folder / "driver.mp4", Scene(width=480, height=270, seconds=0.75, rate=Fraction(12)))
     return folder / "character.png", folder / "driver.mp4"
 
 

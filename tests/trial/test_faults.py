@@ -53,9 +53,9 @@ def test_what_is_lost_is_found(ground: Ground, truth: checks.Truth) -> None:
 
 
 def test_of_cancel_and_finish_exactly_one_wins(ground: Ground) -> None:
-    found = bench.duels(ground, 100)
+    found = bench.duels(ground, 40)
     assert not found.wrong
-    assert sum(found.ends.values()) == 100
+    assert sum(found.ends.values()) == 40
     assert min(found.ends.values()) > 0, "they did not meet"
 
 
