@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
@@ -54,4 +54,12 @@ def build(settings: Settings) -> Flask:
     app.register_blueprint(scenes.templates_blueprint)
     for room in (render, estimate, events, characters, scenes, sending, credits, files, health, docs):
         app.register_blueprint(room.blueprint)
+    app.after_request(_typed)
     return app
+
+
+def _typed(response: Response) -> Response:
+    """An answer to OPTIONS has no body, and so no type."""
+    if request.method == "OPTIONS":
+        del response.headers["Content-Type"]
+    return response

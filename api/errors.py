@@ -7,7 +7,7 @@ import logging
 import psycopg
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -30,7 +30,11 @@ def install(app: Flask) -> None:
     app.register_error_handler(FarmError, _refused)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.register_error_handler(ParseException, _broken_off)
-    for away in (StorageError, OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError):
+    for away in (
+        *(StorageError, OperationalError, InterfaceError, PoolTimeout),
+        # The server ended a transaction that had stood still: whoever held it waited for something else.
+        *(InternalError, psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError),
+    ):
         app.register_error_handler(away, _away)
     app.register_error_handler(Exception, _failed)
 

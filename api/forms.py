@@ -91,6 +91,8 @@ def _json(body: bytes) -> list[tuple[str, str]]:
 
 def _single(fields: MultiDict[str, str]) -> dict[str, str]:
     for name, values in fields.lists():
+        if not isinstance(name, str):  # as Werkzeug has it for a part that has none
+            raise FarmError("CS-UORC01-002", "Every part of the form needs a name.")
         if len(set(values)) > 1:
             raise FarmError("CS-UORC01-002", f"`{name[:60]}` was given more than once.")
     return fields.to_dict()

@@ -17,13 +17,14 @@ from typing import Any
 import psutil
 from gunicorn import util
 
+from api.worker import Worker
 from renderfarm import redact
 from renderfarm.settings import Settings
 
 _settings = Settings.from_env()
 
 bind = [os.environ.get("FARM_API_BIND") or "127.0.0.1:8080"]
-worker_class = "gthread"
+worker_class = "api.worker.Worker"
 workers = _settings.api_processes
 #: An upload holds its thread for as long as it lasts, and so does a stream of events: these have threads of
 #: their own, or a few open pages would leave none for whoever asks something.
@@ -62,6 +63,8 @@ def _refuse(connection: socket.socket, status: int, reason: str, message: str) -
     from api.errors import body_of
     from renderfarm.errors import FarmError
 
+    if status == 501:
+        status, reason = 400, "Bad Request"  # a transfer coding that nobody knows is the sender's fault
     refused = FarmError("CS-UORC01-002", f"The request is no HTTP that is taken here: {reason}.")
     body = body_of(refused if status < 500 else FarmError("CS-UORC01-199")).model_dump_json().encode()
     head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -87,6 +90,9 @@ def when_ready(server: Any) -> None:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
+Worker.behind_proxies = _settings.trusted_proxies > 0
+
+
 class _Paced:
     """A socket whose peer is given up where a whole body is too slow, though it is never silent for long.
 
@@ -97,6 +103,13 @@ class _Paced:
         self.peer = peer
         self._waited = 0.0
         self._came = 0
+
+    def gettimeout(self) -> float | None:
+        return self.peer.gettimeout()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Gunicorn's own bound, for a body that nobody has read."""
+        self.peer.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
         began = time.monotonic()

@@ -180,7 +180,7 @@ def _take(
         if not isinstance(file, str):
             recipe.judge_head(file.head)
             uploads.commit(file)
-            with here.probing.turn():
+            with here.probing.turn(account_id):
                 uploads.goes_on()
                 judged = recipe.judge(here, file.key)
         order = moderation.Request(
@@ -192,13 +192,14 @@ def _take(
         )
         moderation.moderate(here.settings, order)
         uploads.submitting()
+        # Before the transaction: it may read by one of its own, and two at once can use up a pool.
+        job = new(here, asked, judged)
+        if isinstance(file, str):
+            job = replace(job, urls={recipe.role: file})
+        else:
+            job = replace(job, inputs={recipe.role: file.key})
         with here.database.begin() as session:
             uploads.settle(session)
-            job = new(here, asked, judged)
-            if isinstance(file, str):
-                job = replace(job, urls={recipe.role: file})
-            else:
-                job = replace(job, inputs={recipe.role: file.key})
             asset = assets.prepare(session, here.settings, account_id, recipe.kind, name(asked), job)
             if hold:
                 fingerprint = _fingerprint(recipe, asked, file)

@@ -138,7 +138,7 @@ def _take(here: Farm, account_id: str, hold: Hold | None) -> Submitted:
         spec = _spec(order.asked, loan)
         if order.asked.fast:
             _refuse_without_room(here, spec.model)
-        judged = _judged(here, uploads, order)
+        judged = _judged(here, account_id, uploads, order)
         if here.settings.moderation:
             moderation.moderate(here.settings, order.to_judge(account_id))
         new = _job(here, order, spec, loan, judged)
@@ -193,7 +193,7 @@ def _spec(asked: RenderForm, loan: Loan) -> RenderSpec:
     return lending.spec_of(loan, asked.spec())
 
 
-def _judged(here: Farm, uploads: Uploads, order: _Order) -> JudgedVideo | None:
+def _judged(here: Farm, account_id: str, uploads: Uploads, order: _Order) -> JudgedVideo | None:
     """Look at the files that came; what the driving video is, where one did."""
     picture, video = order.files.get("ref_image"), order.files.get("driving_video")
     if picture:
@@ -203,7 +203,7 @@ def _judged(here: Farm, uploads: Uploads, order: _Order) -> JudgedVideo | None:
     if not order.files:
         return None
     uploads.commit(*order.files.values())
-    with here.probing.turn():
+    with here.probing.turn(account_id):
         uploads.goes_on()
         if picture:
             media.judge_picture(here.settings, here.storage, picture.key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -69,12 +71,26 @@ def show(upload_id: str, account: Principal) -> Response:
 
 
 @blueprint.post("/<upload_id>/complete")
-@operation(key=True, path=_UPLOAD, answers=UploadAnswer, codes=("CS-UORC01-002", "CS-UORC01-123"))
+@operation(
+    key=True,
+    path=_UPLOAD,
+    answers=UploadAnswer,
+    codes=("CS-ORIV-003", "CS-ORIV-007", "CS-UORC01-002", "CS-UORC01-123"),
+)
 def complete(upload_id: str, account: Principal) -> Response:
-    """Every part was sent: make it a file that can be used."""
+    """Every part was sent: make it a file that can be used.
+
+    What is not what was announced is let go of.
+    """
     here = farm()
-    with here.database.begin() as session:
-        upload = uploads.complete(session, here.storage, account.id, upload_id)
+    try:
+        with here.probing.turn(account.id), here.database.begin() as session:
+            upload = uploads.complete(session, here.storage, account.id, upload_id)
+    except FarmError as error:
+        if error.code in uploads.FOR_GOOD:
+            with here.database.begin() as session:
+                uploads.drop(session, here.settings, account.id, upload_id)
+        raise
     return answer(_shown(here, upload))
 
 
@@ -99,7 +115,7 @@ def take(upload_id: str, number: int) -> Response:
         raise FarmError("CS-UORC01-116")  # another store takes its parts itself
     if request.content_length is not None and request.content_length != part.size:
         raise FarmError("CS-UORC01-002", f"Part {number} has {part.size} bytes, no more and no less.")
-    with here.storage.part_writer(upload.key, number) as out:
+    with _there_still(), here.storage.part_writer(upload.key, number) as out:
         while data := request.stream.read(min(_CHUNK, part.size + 1 - out.size)):
             out.write(data)
             if out.size > part.size:
@@ -110,6 +126,15 @@ def take(upload_id: str, number: int) -> Response:
     response = Response(status=200)
     response.headers["ETag"] = f'"{stored.sha256}"'
     return response
+
+
+@contextmanager
+def _there_still() -> Iterator[None]:
+    """CS-UORC01-116 where the upload was completed, or dropped, while its part came in."""
+    try:
+        yield
+    except NotStored as error:
+        raise FarmError("CS-UORC01-116") from error
 
 
 def _shown(here: Farm, upload: Upload) -> UploadAnswer:

@@ -17,7 +17,8 @@ def throw(session: Session, settings: Settings, keys: Iterable[str], seconds: fl
     """Delete the keys after ``garbage_seconds`` unless ``keep`` is called for them before.
 
     To be committed *before* an upload starts, so that a process may die on any line of it.
-    A key that ends in ``/`` stands for everything under it. Calling again starts the time anew.
+    A key that ends in ``/`` stands for everything under it, one in ``/*`` for what is no artifact of its job
+    there. Calling again starts the time anew.
     """
     delay = settings.garbage_seconds if seconds is None else seconds
     rows = [{"key": key, "after": after(delay)} for key in sorted(set(keys))]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from renderfarm import garbage
 from renderfarm.errors import FarmError
-from renderfarm.models import FINAL, Asset, AssetUse, Job, JobKind
+from renderfarm.models import FINAL, Artifact, Asset, AssetUse, Job, JobKind
 from renderfarm.settings import Settings
+
+#: Artifacts that only other stages of the same job need.
+_PASSING = ("piece-", "sample-")
 
 
 def own_inputs(session: Session, job: Job) -> list[str]:
@@ -41,6 +44,13 @@ def delete_files(session: Session, settings: Settings, account_id: str, job_id: 
         raise FarmError("CS-UORC01-124")
     garbage.throw(session, settings, [*own_inputs(session, job), *job.outputs.values()], 0)
     job.inputs, job.outputs = {}, {}
+
+
+def shed(session: Session, settings: Settings, job: Job) -> None:
+    """The job has prepared an asset: what its renders do not need, dead attempts' files too, is garbage."""
+    passing = or_(*(Artifact.name.startswith(name) for name in _PASSING))
+    session.execute(delete(Artifact).where(Artifact.job_id == job.id, passing))
+    garbage.throw(session, settings, [f"work/{job.id}/*"])
 
 
 def give_back(session: Session, settings: Settings, job_id: str) -> None:

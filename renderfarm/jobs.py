@@ -456,7 +456,9 @@ def _end(
     session.flush()
     left = [] if status is JobStatus.COMPLETE else holdings.own_inputs(session, job)
     if status is not JobStatus.COMPLETE or job.kind == JobKind.RENDER:
-        left.append(f"work/{job.id}/")  # a finished character or scene is what it has there
+        left.append(f"work/{job.id}/")
+    elif job.stages:  # a finished character or scene is what it has there
+        holdings.shed(session, settings, job)
     garbage.throw(session, settings, left)
     if (
         job.stages

@@ -30,6 +30,8 @@ def list_jobs(
     if kind is not None:
         query = query.where(Job.kind == kind)
     if before is not None:
-        cursor = select(Job.created_at, Job.id).where(Job.id == before).scalar_subquery()
-        query = query.where(tuple_(Job.created_at, Job.id) < cursor)
+        cursor = select(Job.created_at, Job.id).where(Job.id == before)
+        if account_id is not None:
+            cursor = cursor.where(Job.account_id == account_id)
+        query = query.where(tuple_(Job.created_at, Job.id) < cursor.scalar_subquery())
     return list(session.scalars(query))

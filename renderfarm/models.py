@@ -404,7 +404,7 @@ class Garbage(Base):
 
     Written *before* an upload starts and removed by the transaction that makes the file belong to
     something, so that a process may die on any line and leave nothing behind.
-    A key that ends in ``/`` stands for everything under it.
+    A key that ends in ``/`` stands for everything under it, one in ``/*`` for what is no artifact there.
     """
 
     __tablename__ = "garbage"

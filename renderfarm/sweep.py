@@ -15,11 +15,12 @@ from __future__ import annotations
 import logging
 
 from sqlalchemy import CompoundSelect, Select, func, select
+from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, plan_for
 from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads, webhooks
 from renderfarm.db import Database, after
-from renderfarm.models import Job, Unit, UnitStatus
+from renderfarm.models import Artifact, Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage, StorageError
@@ -143,7 +144,7 @@ class Sweeper:
                 if key is None:
                     return collected
                 try:
-                    self._delete(key)
+                    self._delete(session, key)
                 except (StorageError, ValueError) as error:
                     log.warning("cannot delete %s yet: %s", key, error)
                     garbage.throw(session, self._settings, [key], _POSTPONED)
@@ -167,8 +168,12 @@ class Sweeper:
         with self._database.begin() as session:
             return webhooks.forget(session, self._settings, _BATCH)
 
-    def _delete(self, key: str) -> None:
-        if key.endswith("/"):
+    def _delete(self, session: Session, key: str) -> None:
+        if key.endswith("/*"):
+            job_id = key.split("/")[1]
+            kept = session.scalars(select(Artifact.key).where(Artifact.job_id == job_id)).all()
+            self._storage.delete_prefix(key[:-1], kept)
+        elif key.endswith("/"):
             self._storage.delete_prefix(key)
         else:
             self._storage.delete(key)

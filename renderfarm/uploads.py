@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from renderfarm import garbage, media
@@ -29,6 +31,10 @@ from renderfarm.storage import NotStored, Storage
 #: A file below this is sent in one part; others in parts of ``PART`` bytes.
 WHOLE = 64 << 20
 PART = 32 << 20
+#: Refusals after which an upload cannot be completed any more.
+FOR_GOOD = frozenset({"CS-UORC01-002", "CS-ORIV-003", "CS-ORIV-007"})
+#: When to ask again after an upload that is being completed, in seconds.
+_COME_BACK = 2
 #: What an id looks like.
 ID = re.compile(r"upl_[a-z0-9]{24}")
 
@@ -74,12 +80,15 @@ def begin(
     return upload
 
 
-def of(session: Session, account_id: str, upload_id: str, *, lock: bool = False) -> Upload:
-    """The account's upload of that id, if its time is not over; else CS-UORC01-116."""
+def of(session: Session, account_id: str, upload_id: str, *, lock: bool = False, wait: bool = True) -> Upload:
+    """The account's upload of that id, if its time is not over; else CS-UORC01-116.
+
+    Locked, if wanted; where that is not to ``wait`` for somebody else's lock, an ``OperationalError``.
+    """
     query = select(Upload).where(
         Upload.id == upload_id, Upload.account_id == account_id, Upload.expires_at > func.now()
     )
-    upload = session.scalar(query.with_for_update() if lock else query)
+    upload = session.scalar(query.with_for_update(nowait=not wait) if lock else query)
     if upload is None:
         raise FarmError("CS-UORC01-116")
     return upload
@@ -112,11 +121,18 @@ def signed(session: Session, upload_id: str, number: int, given: str) -> tuple[U
 def complete(session: Session, storage: Storage, account_id: str, upload_id: str) -> Upload:
     """open -> complete, once every part is there; CS-UORC01-123 before that. Once more is no error.
 
-    What is not what was announced is CS-UORC01-002, what is no picture or video CS-ORIV-003 or -007.
-    The row stays locked while the store works, however slow it is.
+    What is not what was announced is CS-UORC01-002, what is no picture or video CS-ORIV-003 or -007: these
+    are ``FOR_GOOD``. The row stays locked while the store works, however slow it is; whoever asks the same
+    meanwhile does not wait for it (CS-UORC01-123).
     """
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    upload = of(session, account_id, upload_id, lock=True)
+    try:
+        upload = of(session, account_id, upload_id, lock=True, wait=False)
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            message = "The upload is being completed right now."
+            raise FarmError("CS-UORC01-123", message, retry_after=_COME_BACK) from error
+        raise
     if upload.state != UploadState.OPEN:
         return upload
     try:

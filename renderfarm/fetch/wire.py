@@ -47,6 +47,8 @@ class Watch:
             self._tick()
             if ready(min(left, _SLICE)):
                 return
+        if time.monotonic() >= self._ends:
+            raise Refused("The host of the address took too long.")
         raise Unreachable("The host of the address took too long.")
 
     def count(self, size: int) -> None:
@@ -65,7 +67,7 @@ class Watch:
     def left(self) -> float:
         """Seconds of the whole that are left; raises when there are none."""
         if (left := self._ends - time.monotonic()) <= 0:
-            raise Unreachable("The host of the address took too long.")
+            raise Refused("The host of the address took too long.")
         return left
 
 

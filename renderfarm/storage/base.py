@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -123,8 +123,8 @@ class Storage(ABC):
         """The keys under the folder ``prefix`` (it ends in ``/``; empty: all), in order."""
 
     @abstractmethod
-    def delete_prefix(self, prefix: str) -> None:
-        """Remove everything under the folder ``prefix`` (it ends in ``/``)."""
+    def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
+        """Remove everything under the folder ``prefix`` (it ends in ``/``), ``but`` these keys."""
 
     @abstractmethod
     def url(self, key: str) -> str:

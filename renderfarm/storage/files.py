@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -74,13 +74,24 @@ class FileStore(Storage):
         files = (path.relative_to(self._root) for path in top.rglob("*") if path.is_file())
         yield from sorted(file.as_posix() for file in files if not any(n.startswith(".") for n in file.parts))
 
-    def delete_prefix(self, prefix: str) -> None:
+    def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
         top = self._root / checked_prefix(prefix)
+        if but:
+            self._delete_others(top, but)
+            return
         with _disk(self._root, prefix):
             while top.exists():
                 with suppress(FileNotFoundError):  # somebody else removes the same: look again
                     shutil.rmtree(top)
         self._prune(top.parent)
+
+    def _delete_others(self, top: Path, kept: Collection[str]) -> None:
+        """Also what writers that died have left there, which no key names."""
+        with _disk(self._root, str(top)):
+            for path in sorted(top.rglob("*"), reverse=True):
+                if path.relative_to(self._root).as_posix() not in kept and not path.is_dir():
+                    path.unlink(missing_ok=True)
+                    self._prune(path.parent)
 
     def url(self, key: str) -> str:
         return f"{self._base}/{quote(checked(key))}"
@@ -120,15 +131,18 @@ class FileStore(Storage):
         return found
 
     def join_parts(self, key: str, handle: str, part_size: int) -> None:
-        """Append part after part to the first, so that no more than one of them is there twice."""
+        """Put part after part in its place, so that no more than one of them is there twice.
+
+        After a call that died, those that have theirs are gone, unless they were sent once more.
+        """
         path = self.path(key)
         folder = _parts_of(path)
         with _disk(self._root, key):
             numbers = sorted(int(file.name) for file in folder.iterdir() if file.name.isdecimal())
-            with (folder / _JOINED).open("ab") as out:
+            (folder / _JOINED).touch()
+            with (folder / _JOINED).open("r+b") as out:
                 for number in numbers:
-                    # What a call that died had appended of a part that is there still is appended anew.
-                    out.truncate((number - 1) * part_size)
+                    out.seek((number - 1) * part_size)
                     with (folder / f"{number:05}").open("rb") as part:
                         shutil.copyfileobj(part, out, CHUNK)
                     out.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,9 +94,9 @@ class S3Store(Storage):
                 for entry in page.get("Contents", []):
                     yield entry["Key"]
 
-    def delete_prefix(self, prefix: str) -> None:
+    def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
         with _bucket(prefix):
-            for key in list(self.list(checked_prefix(prefix))):
+            for key in set(self.list(checked_prefix(prefix))).difference(but):
                 # One by one: the bulk call demands a checksum that not every store knows.
                 self._client.delete_object(Bucket=self._bucket, Key=key)
             self._abort_uploads(prefix)

@@ -23,7 +23,7 @@ def test_no_more_probe_at_once_than_the_share_of_a_process(settings: Settings) -
     inside, most = set[int](), list[int]()
 
     def probe(number: int) -> None:
-        with probing.turn():
+        with probing.turn("anyone"):
             inside.add(number)
             most.append(len(inside))
             together.wait(30)  # both turns are used, or this never ends
@@ -40,7 +40,7 @@ def test_who_waits_in_vain_is_told_to_come_back_and_leaves_nothing(
     app = create_app(replace(settings, probes_at_once=1, probe_wait_seconds=0.1))
     farm: Farm = app.extensions["farm"]
     alice = caller_of(app.test_client(), database, "alice")
-    with farm.probing.turn():
+    with farm.probing.turn("anyone"):
         response = alice.post(upload)
     assert error_of(response, 429) == "CS-UORC01-111"
     assert int(response.headers["Retry-After"]) > 0
@@ -51,5 +51,5 @@ def test_who_waits_in_vain_is_told_to_come_back_and_leaves_nothing(
 def test_a_probe_that_fails_gives_its_turn_back(settings: Settings) -> None:
     probing = Probing(replace(settings, probes_at_once=1, probe_wait_seconds=0.1))
     for _ in range(2):  # the second finds the turn free, or is refused with another error
-        with pytest.raises(ZeroDivisionError), probing.turn():
+        with pytest.raises(ZeroDivisionError), probing.turn("anyone"):
             raise ZeroDivisionError

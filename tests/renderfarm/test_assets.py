@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text, update
 
 from pipeline.spec import SCENE, Model, RenderSpec, plan_for
 from renderfarm import assets
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
-from renderfarm.models import Asset, Garbage, JobKind
+from renderfarm.models import Artifact, Asset, Garbage, JobKind
+from renderfarm.storage import FileStore
+from renderfarm.sweep import Sweeper
 from tests.renderfarm.farm import VIDEO, Farm
 
 
@@ -103,3 +107,20 @@ def test_a_template_outlives_its_scene_and_an_import_its_template(farm: Farm) ->
     delete(farm, imported)
     assert thrown(farm, scene)
     assert farm.mismatches() == 0
+
+
+def test_a_ready_scene_has_what_its_renders_need_and_nothing_else(farm: Farm, tmp_path: Path) -> None:
+    scene, store = prepare(farm, farm.account()), FileStore(tmp_path, "http://x")
+    kinds = {name.partition("-")[0] for name in farm.artifacts(scene.job_id)}
+    assert kinds == {"tracks", "plate", "matte", "thumbnail", "portrait"}
+    with farm.database.begin() as session:
+        rows = session.scalars(select(Artifact).where(Artifact.job_id == scene.job_id))
+        kept = {row.key for row in rows if row.key.startswith("work/")}
+    dead = {f"work/{scene.job_id}/plate-0/9/plate", f"work/{scene.job_id}/analyse-0/1/piece-0000"}
+    for key in kept | dead:
+        with store.writer(key) as out:
+            out.commit()
+    with farm.database.begin() as session:
+        session.execute(update(Garbage).values(after=func.now() - text("interval '1 second'")))
+    Sweeper(farm.settings, farm.database, store).collect_garbage()
+    assert set(store.list("work/")) == kept

@@ -139,6 +139,18 @@ class TestEveryStore:
         store.delete_prefix("work/job_1/")
         assert list(store.list("")) == ["work/job_10/x"]
 
+    def test_delete_prefix_leaves_what_it_is_told_to_and_nothing_of_a_dead_writer(
+        self, store: Storage
+    ) -> None:
+        for key in ("work/job_1/a/1/x", "work/job_1/a/2/y", "work/job_1/b/1/z", "work/job_10/x"):
+            write(store, key)
+        dead = store.writer("work/job_1/b/2/z")
+        dead.write(b"x" * (PART + 1))
+        store.delete_prefix("work/job_1/", ["work/job_1/a/2/y", "work/job_1/none"])
+        assert list(store.list("")) == ["work/job_1/a/2/y", "work/job_10/x"]
+        with pytest.raises(StorageError):
+            dead.commit()
+
     def test_delete_clears_what_a_dead_writer_left(self, store: Storage, tmp_path: Path) -> None:
         writers = [store.writer("in/acct/a"), store.writer("work/job/a"), store.writer("in/acct/ab")]
         for out in writers:
