@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -249,3 +249,17 @@ def _memory(pid: int) -> int:
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         peaks.append(int(line.split()[1]) << 10)
     return max(peaks)
+
+
+def test_an_address_cannot_have_all_threads_and_silent_peers_have_none(served: Served) -> None:
+    """Connections that say nothing, and some that never end their head: others are answered meanwhile."""
+    port = int(served.url.rpartition(":")[2])
+    with ExitStack() as held:
+        for number in range(80):
+            peer = socket.create_connection(("127.0.0.1", port), 5, source_address=("127.0.0.2", 0))
+            held.enter_context(closing(peer))
+            if number % 2:
+                with suppress(OSError):  # hung up on: it has its share
+                    peer.sendall(b"GET /healthz HTTP/1.1\r\nX")
+        for _ in range(4):
+            assert requests.get(f"{served.url}/healthz", timeout=5).status_code == 200

@@ -174,3 +174,10 @@ def test_credits_show_the_balance_and_every_movement_by_pages(alice: Caller, sub
 @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 19, "%C2%B2"])
 def test_a_cursor_of_credits_that_is_none_is_refused(alice: Caller, cursor: str) -> None:
     assert error_of(alice.get(f"/api/credits?cursor={cursor}"), 400) == "CS-UORC01-002"
+
+
+def test_another_accounts_job_is_no_cursor(bob: Caller, submit: Any) -> None:
+    submit(bob)
+    mine = submit()
+    assert len(bob.get("/api/render").get_json()["jobs"]) == 1
+    assert bob.get(f"/api/render?cursor={mine}").get_json()["jobs"] == []

@@ -15,6 +15,7 @@ from api.probing import Probing
 from renderfarm.db import Database
 from renderfarm.settings import Settings
 from tests.api.conftest import assert_untouched, caller_of, error_of
+from tests.waiting import until
 
 
 def test_no_more_probe_at_once_than_the_share_of_a_process(settings: Settings) -> None:
@@ -53,3 +54,34 @@ def test_a_probe_that_fails_gives_its_turn_back(settings: Settings) -> None:
     for _ in range(2):  # the second finds the turn free, or is refused with another error
         with pytest.raises(ZeroDivisionError), probing.turn("anyone"):
             raise ZeroDivisionError
+
+
+def test_an_account_has_no_more_than_its_share_while_another_waits(settings: Settings) -> None:
+    probing = Probing(replace(settings, probes_at_once=4, api_processes=2))
+    both, go_on, other_was_in = threading.Barrier(3), threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def first() -> None:
+        with probing.turn("busy"):
+            both.wait(20)
+            go_on.wait(20)
+
+    def more() -> None:
+        with probing.turn("busy"):
+            in_time.append(other_was_in.wait(10))
+
+    def other() -> None:
+        with probing.turn("other"):
+            other_was_in.set()
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(first) for _ in range(2)]
+        both.wait(20)  # alone, it has both turns
+        asked += [pool.submit(more) for _ in range(3)]
+        until(lambda: probing._waiting["busy"] == 3)
+        asked.append(pool.submit(other))
+        until(lambda: probing._waiting["other"] == 1)
+        go_on.set()
+        for each in asked:
+            each.result()
+    assert in_time == [True, True, True]

@@ -356,3 +356,13 @@ class _Untouchable(io.BytesIO):
     def readinto(self, buffer: Any, /) -> int:
         self.was_read = True
         return 0
+
+
+def test_parts_without_a_name_are_refused(alice: Caller, farm: Farm) -> None:
+    part = b"--x\r\nContent-Disposition: form-data\r\n\r\n%d\r\n"
+    body = part % 1 + part % 2 + b"--x--\r\n"
+    answer = alice.client.post(
+        "/api/render", data=body, content_type="multipart/form-data; boundary=x", headers=alice.headers
+    )
+    assert error_of(answer, 400) == "CS-UORC01-002"
+    assert_untouched(farm, alice)

@@ -120,6 +120,7 @@ def test_a_part_has_its_size_and_the_file_its_digest(alice: Caller) -> None:
     send(alice, upload, bytes(100))
     done = alice.client.post(f"/api/uploads/{upload['upload_id']}/complete", headers=alice.headers)
     assert error_of(done, 400) == "CS-UORC01-002"
+    assert error_of(alice.get(f"/api/uploads/{upload['upload_id']}"), 404) == "CS-UORC01-116"  # for good
 
 
 def test_an_account_has_so_many_uploads_at_once(alice: Caller, farm: Farm) -> None:
