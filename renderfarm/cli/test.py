@@ -17,8 +17,8 @@ _CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
-    # Three at a time, on two cores: half of the suite waits, for servers, leases and graces.
-    ("pytest", "-n", "3", "--no-loadscope-reorder"),
+    # Four at a time, on two cores: half of the suite waits, for servers, leases and graces.
+    ("pytest", "-n", "4", "--no-loadscope-reorder"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from renderfarm.local import postgres
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples"
 FARM = Path(sys.executable).with_name("farm")
+#: The README's commands.
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class RunningFarm:
     def get(self, path: str, **kwargs: object) -> requests.Response:
         return requests.get(f"{self.url}{path}", timeout=30, **kwargs)  # type: ignore[arg-type]
 
+    def readme(self, number: int) -> subprocess.CompletedProcess[str]:
+        """Run one of the README's blocks in the checkout, as pasted but for this farm's port and folder."""
+        here = BLOCKS[number].replace("http://127.0.0.1:8080", self.url).replace(".farm/", f"{self.home}/")
+        command = ["sh", "-eu", "-c", here]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environ, capture_output=True, text=True, check=False
+        )
+
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
@@ -60,3 +71,16 @@ def running_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFa
     finally:
         subprocess.run([FARM, "down"], env=environ, check=True, capture_output=True)
         shutil.rmtree(postgres.data_folder(home), ignore_errors=True)  # root keeps it elsewhere
+
+
+@pytest.fixture(scope="session")
+def rendered(running_farm: RunningFarm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README's own ``./farm render`` writes: the sample, prepared and drawn on demand, by V4."""
+    path = ROOT / "out.mp4"
+    assert not path.exists(), "out.mp4 is in the way"
+    try:
+        done = running_farm.readme(3)
+        assert done.returncode == 0, done.stderr
+        return path.replace(tmp_path_factory.mktemp("rendered") / "out.mp4")
+    finally:
+        path.unlink(missing_ok=True)
