@@ -81,6 +81,6 @@ def rendered(running_farm: RunningFarm, tmp_path_factory: pytest.TempPathFactory
     try:
         done = running_farm.readme(3)
         assert done.returncode == 0, done.stderr
-        return path.replace(tmp_path_factory.mktemp("rendered") / "out.mp4")
+        return Path(shutil.move(path, tmp_path_factory.mktemp("rendered") / "out.mp4"))
     finally:
         path.unlink(missing_ok=True)
