@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Container
+
+
+#: Below those that systems give to connections that go out: one of these would have it before its server.
+_PORTS = range(15_000, 32_000)
 
 
 def free_port(preferred: int = 0, taken: Container[int] = ()) -> int:
     """``preferred`` if nobody listens there, else any free port of 127.0.0.1; never one of ``taken``."""
     if preferred and preferred not in taken and not answers(preferred) and _can_bind(preferred):
         return preferred
-    for _ in range(50):
-        port = _can_bind(0)
-        if port and port not in taken:
+    for _ in range(500):
+        port = secrets.choice(_PORTS)
+        if port not in taken and _can_bind(port):
             return port
     raise OSError("no free port on 127.0.0.1")
 
