@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Container
 
-
 #: Below those that systems give to connections that go out: one of these would have it before its server.
 _PORTS = range(15_000, 32_000)
 
