@@ -289,7 +289,7 @@ def test_the_farm_keeps_its_promises_in_any_order_of_events(farm: Farm) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=8,
+                max_examples=6,
                 stateful_step_count=25,
                 deadline=None,
                 database=None,
