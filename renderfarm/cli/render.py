@@ -86,8 +86,9 @@ def _estimate(scene: str | None, video: Path | str | None, model: str | None, fa
         found = api.estimate(scene_id=scene or "", model=model or "", fast=fast, **length)
     for name in Estimate.__annotations__:
         value = found[name]  # type: ignore[literal-required]  # the names are its own
-        shown = {None: "not known", True: "yes", False: "no"}.get(value, value)
-        click.echo(f"{name.replace('_', ' '):>23}  {shown}")
+        if value is None or isinstance(value, bool):  # and not the numbers that are equal to these
+            value = {None: "not known", True: "yes", False: "no"}[value]
+        click.echo(f"{name.replace('_', ' '):>23}  {value}")
 
 
 def _length(video: Path) -> dict[str, float]:
