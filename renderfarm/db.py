@@ -91,10 +91,10 @@ class Database:
 def _alive(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the pool that has not been hung up on, as far as this side knows."""
     pooled = engine.raw_connection()
-    if _has_ended(cast("psycopg.Connection[Any]", pooled.driver_connection)):
+    while _has_ended(cast("psycopg.Connection[Any]", pooled.driver_connection)):
         pooled.invalidate()
         pooled.close()
-        pooled = engine.raw_connection()  # of which there is none idle that is newer: it is made anew
+        pooled = engine.raw_connection()  # in the end a new one
     try:
         yield cast("psycopg.Connection[Any]", pooled.driver_connection)
     except (psycopg.OperationalError, psycopg.InterfaceError):

@@ -460,9 +460,7 @@ def _end(
     elif job.stages:  # a finished character or scene is what it has there
         holdings.shed(session, settings, job)
     garbage.throw(session, settings, left)
-    if (
-        job.stages
-    ):  # what was complete from the start has used nothing, and its like would wait for each other
+    if job.stages:  # what is complete from the start has used nothing, and would wait for its like
         holdings.give_back(session, settings, job.id)
     if status is JobStatus.COMPLETE:
         credits.capture(session, job, prices.charge(job.credits or 0, job.mode, job.ran_wide))

@@ -62,7 +62,7 @@ def test_it_waits_until_the_workers_there_have_done_what_is_before_it(farm: Farm
     farm.turn_back(Unit, claim.unit_id, "started_at", 10)
     farm.take(f"{at_work}:reference:0", worker("b"))
     found = told(farm, late)
-    assert found.queue_position == farm.position(waits) + 1 == 2  # type: ignore[operator]
+    assert found.queue_position == farm.position(waits) + 1 == 2  # type: ignore[operator]  # it has a place
     assert found.wait == pytest.approx((20 * 2 - 10 + 10 * 2) / 2, abs=0.5)
     assert told(farm, second).queue_position == 2, "after one's own"
 

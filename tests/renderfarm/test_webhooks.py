@@ -41,7 +41,7 @@ def attempts_of(farm: Farm, delivery_id: str) -> list[WebhookAttempt]:
         return webhooks.attempts(session, delivery_id)
 
 
-def claimed(farm: Farm, full: Full = Full()) -> Message | None:  # noqa: B008
+def claimed(farm: Farm, full: Full = Full()) -> Message | None:  # noqa: B008 - frozen
     with farm.database.begin() as session:
         return delivery.claim(session, farm.settings, full)
 

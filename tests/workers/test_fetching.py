@@ -248,8 +248,8 @@ def test_moderation_is_asked_of_what_has_come(fetching: Fetching) -> None:
     assert fetching.fetch(job_id) is Outcome.FAILED
     assert fetching.refused(job_id) == ("CS-UORC01-117", "Not this one.")
     [asked] = _moderated
-    assert set(asked.sha256) == set(asked.keys) == {"ref_image", "driving_video"}  # type: ignore[attr-defined]
-    assert asked.fields["ref_image_url"].endswith("/a.png")  # type: ignore[attr-defined]
+    assert set(asked.sha256) == set(asked.keys) == {"ref_image", "driving_video"}  # type: ignore[attr-defined]  # a Request
+    assert asked.fields["ref_image_url"].endswith("/a.png")  # type: ignore[attr-defined]  # a Request
 
 
 @pytest.mark.parametrize(
