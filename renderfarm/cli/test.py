@@ -17,8 +17,8 @@ _CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
-    # Four at a time, on two cores: half of the suite waits, for servers, leases and graces.
-    ("pytest", "-n", "4", "--no-loadscope-reorder"),
+    # Three at a time, on two cores: half of the suite waits, for servers, leases and graces.
+    ("pytest", "-n", "3", "--no-loadscope-reorder"),
 )
 
 

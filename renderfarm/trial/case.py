@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,13 +116,13 @@ class Case:
         return until(taken, 30, "room for a fast job")
 
 
-def undisturbed(ground: Ground) -> checks.Truth:
+def undisturbed(ground: Ground, engines: Sequence[str] = (QUICK["engine_v4"], NEXT_ENGINE)) -> checks.Truth:
     """What jobs make that nothing happens to: as a case submits them, and as the ingress does.
 
-    Of this version of the farm and of the next one.
+    Of this version of the farm and of the next one, or of those that have these ``engines``.
     """
     truth: dict[str, Mapping[str, str]] = {}
-    for engine in (QUICK["engine_v4"], NEXT_ENGINE):
+    for engine in engines:
         with Farm.open(ground, workers={"v4": 1, "cpu": 1}, engine_v4=engine) as farm:
             plan = plan_for(Model.V4, engine=farm.settings.engine_of(Model.V4))
             ids = [farm.submit(), farm.submit(plan=plan)]
