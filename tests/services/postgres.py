@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,4 +68,5 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
             postgres.wait_ready(cluster.url(port, "postgres"), 30)
             yield PostgresServer(cluster, port)
     finally:
-        shutil.rmtree(cluster.data, ignore_errors=True)
+        # Hundreds of databases of hundreds of files each: rm has them in a tenth of Python's time.
+        subprocess.run(["rm", "-rf", cluster.data], check=True)
