@@ -12,9 +12,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from renderfarm.db import Database
 from renderfarm.settings import Settings
+from tests.services.debian import Unavailable
 from tests.services.postgres import PostgresServer, postgres_server
 from tests.services.redis import redis_server
-from tests.services.s3 import S3Server, Unavailable, s3_server
+from tests.services.s3 import S3Server, s3_server
 
 #: Real clips and pictures, where they lie beside the checkout; tests that want them skip elsewhere.
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,13 +15,11 @@ import boto3
 from botocore.config import Config
 
 from renderfarm.settings import Settings
+from tests.services.debian import Unavailable, program
 
 SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "services" / "swift-s3.sh"
 BUCKET = "renders"
-
-
-class Unavailable(Exception):
-    """This machine cannot run the server; the message says why."""
+_PACKAGES = ("swift-proxy", "swift-account", "swift-container", "swift-object", "memcached")
 
 
 @dataclass(frozen=True)
@@ -71,22 +69,13 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 def _install() -> None:
     if not SCRIPT.exists():
         raise Unavailable("the script that starts an S3 server is not beside this checkout")
-    if shutil.which("swift-proxy-server") is None:
-        if os.geteuid() != 0:
-            raise Unavailable("OpenStack Swift is not installed, and only root may install it")
-        try:
-            _script("install")
-        except subprocess.CalledProcessError as error:
-            raise Unavailable(f"OpenStack Swift could not be installed: {error.stderr[-300:]}") from error
+    program("swift-proxy-server", *_PACKAGES)
 
 
 def _script(*words: str) -> None:
     # Output goes to a file's end, not a pipe: the servers inherit it, and would keep a pipe open.
     with Path(os.devnull).open("w") as sink:
-        piped = subprocess.PIPE if words[0] == "install" else sink
-        subprocess.run(
-            ["bash", str(SCRIPT), *words], check=True, stdout=sink, stderr=piped, text=True, timeout=240
-        )
+        subprocess.run(["bash", str(SCRIPT), *words], check=True, stdout=sink, stderr=sink, timeout=240)
 
 
 def _five_free_ports() -> int:
