@@ -37,11 +37,11 @@ def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -
     folder = WorkerFolder.open(settings.work_dir, queue)
     # Read by prometheus_client when it is imported, which is why the imports below come late.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
-    from workers import log
+    from renderfarm import logs
     from workers.drawing import command_of
     from workers.process import WorkerProcess
 
-    log.configure(settings, queue)
+    logs.configure(settings, folder.name)
     return WorkerProcess(settings, queue, folder, command or command_of(settings, queue)).run()
 
 
@@ -64,14 +64,14 @@ def health(queue: str) -> None:
 @click.option("--url-prefix", help="Serve below this path.")
 def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> None:
     """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
-    from workers import log
+    from renderfarm import logs
     from workers.app import create_app
 
     # Flower reads it by itself; on a command line it would be there for all to see.
     if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
         raise click.ClickException("FLOWER_BASIC_AUTH=user:password is not set; Flower is never left open")
     settings = _settings()
-    log.configure(settings, "flower")
+    logs.configure(settings, "flower")
     app = create_app(settings)
     options = [f"--address={address}", f"--port={port}"]
     options += [f"--db={db}", "--persistent=true"] if db else []

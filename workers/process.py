@@ -20,7 +20,7 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
-from renderfarm import moderation, stages
+from renderfarm import moderation, stages, tracing
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.settings import Settings
@@ -107,6 +107,7 @@ class WorkerProcess:
 
     def _on_child_start(self, **_: object) -> None:
         settings = self._settings
+        tracing.start(settings, self._queue)
         self._folder.clear()
         self._board.unit_id = None
         tools = Tools(
@@ -122,6 +123,7 @@ class WorkerProcess:
     def _on_child_end(self, **_: object) -> None:
         if self._runner is not None:
             self._runner.close()
+        tracing.stop()
 
     def _on_ready(self, **_: object) -> None:
         busy = lambda: bool(state.reserved_requests or state.active_requests)  # noqa: E731

@@ -20,8 +20,9 @@ import requests
 from sqlalchemy import select
 
 from pipeline.spec import ENGINES, Model
-from renderfarm.dispatch import Dispatcher, celery_publisher
+from renderfarm.dispatch import Dispatcher
 from renderfarm.local.ports import free_port
+from renderfarm.messages import celery_publisher
 from renderfarm.models import Attempt, JobStatus, Unit, UnitStatus, Worker
 from renderfarm.settings import Settings, variable_of
 from tests.services.processes import running
