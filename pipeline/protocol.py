@@ -127,10 +127,8 @@ _EVENTS: Mapping[str, type[Event]] = {
 }
 #: What the process that draws has to say besides events, a line each, on its standard error.
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-LOG_LINE = re.compile(
-    r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<logger>[\w.]{1,100}): (?P<message>.*)"
-)
 LEVELS = logging.getLevelNamesMapping()
+LOG_LINE = re.compile(rf"(?P<level>{'|'.join(LEVELS)}) (?P<logger>[\w.]{{1,100}}): (?P<message>.*)")
 #: Half of a character that takes two in UTF-16: JSON can write it, UTF-8 cannot.
 _LONE = re.compile("[\ud800-\udfff]")
 _NAMES = {kind: name for name, kind in _EVENTS.items()}

@@ -38,7 +38,8 @@ _CLAIM = text(
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) due, webhook_endpoints e, jobs j
     WHERE d.id = due.id AND e.id = d.endpoint_id AND j.id = d.job_id
-    RETURNING d.id, d.attempt, d.account_id, d.job_id, j.request_id, d.url, d.host, d.type, d.sequence, d.state, d.created_at,
+    RETURNING d.id, d.attempt, d.account_id, d.job_id, j.request_id, d.url, d.host, d.type, d.sequence,
+        d.state, d.created_at,
         CASE WHEN e.previous_until > now() THEN ARRAY[e.secret, e.previous_secret]
             ELSE ARRAY[e.secret] END AS secrets
     """

@@ -189,7 +189,7 @@ def _write(
     connection: psycopg.Connection[Any], settings: Settings, account_id: str, new: NewJob
 ) -> Submitted:
     job_id = new_id("job")
-    with tracing.span("submit", **{"renderfarm.job": job_id}):
+    with context.about(job=job_id), tracing.span("submit"):
         rows = _rows(settings, account_id, job_id, new)
         created_at = submission.write(connection, rows)
     context.note(job=job_id)

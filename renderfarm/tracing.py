@@ -53,7 +53,7 @@ def start(settings: Settings, process: str) -> None:
 def stop() -> None:
     """Send what is left: for processes that end without Python's own farewell."""
     if _Process.provider is not None:
-        _Process.provider.shutdown()
+        _Process.provider.shutdown()  # type: ignore[no-untyped-call]
         _Process.provider = None
 
 

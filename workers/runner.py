@@ -155,7 +155,9 @@ class Runner:
             log.info("%s", error)
             failure = error.code, error.message, error.retryable
         except DrawingError as error:
-            log.error("%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
+            # What does not get better by another try is the input's fault, and nobody's who is on call.
+            level = logging.WARNING if error.retryable else logging.INFO
+            log.log(level, "%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
             failure = error.code, str(error), error.retryable
         except Corrupt as error:
             log.error("%s", error)
@@ -187,6 +189,8 @@ class Runner:
         said = attempt.record(
             lambda session: jobs.fail(session, self._settings, claim, code, message, retryable)
         )
+        if said == jobs.Outcome.FAILED and retryable:
+            log.error("given up for good: %s, %s", code, message)
         return {"retry": Outcome.RETRY, "failed": Outcome.FAILED}.get(said, Outcome.STALE)
 
     def _hand_over(self, claim: Claim, attempt: Attempt) -> Outcome:
