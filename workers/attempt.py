@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,8 +96,9 @@ class Attempt:
             try:
                 with tracing.span("draw"):
                     # What is stored meanwhile is part of what is drawn.
-                    keep = partial(uploader.submit, copy_context().run, self._keep)
-                    done = self._draw(request, lambda item: keep(item, request))
+                    here = copy_context()
+                    keep = lambda item: uploader.submit(here.run, self._keep, item, request)  # noqa: E731
+                    done = self._draw(request, keep)
             except DrawingError:
                 _check_inputs(request)  # before the uploader has waited for the store to come back
                 raise
