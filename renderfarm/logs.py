@@ -26,6 +26,8 @@ _QUIET = {
     "celery.worker.strategy": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "celery.redirected": logging.WARNING,
+    "celery.apps.worker": logging.WARNING,
+    "flower.command": logging.WARNING,
     "kombu": logging.WARNING,
     "tornado.access": logging.WARNING,
     "alembic": logging.WARNING,
@@ -100,7 +102,7 @@ class _Text(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         said = self.entry(record)
-        about = " ".join(_about(context.current()))
+        about = " ".join(_about({name: said[name] for name in context.current()}))
         head = f"{said['time']} {said['level']:<7} {said['process']}[{said['pid']}] {said['logger']}:"
         parts = [f"{head} {said['message']}{f' [{about}]' if about else ''}"]
         parts += [str(said[name]) for name in ("exception", "stack") if name in said]

@@ -13,6 +13,8 @@ from renderfarm.settings import Settings, SettingsError
 from workers.folder import WorkerFolder, pulses
 
 QUEUES = click.Choice(stages.ALL)
+#: What Flower shows of a task: its arguments are what it is about (``renderfarm.messages``).
+_COLUMNS = "--tasks-columns=name,args,state,result,exception,worker,received,runtime,uuid"
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
 
@@ -62,7 +64,8 @@ def health(queue: str) -> None:
 @click.option("--port", default=5555, show_default=True)
 @click.option("--db", type=click.Path(dir_okay=False), help="Keep the tasks seen in this file.")
 @click.option("--url-prefix", help="Serve below this path.")
-def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> None:
+@click.option("--control", is_flag=True, help="Let who looks on also stop workers and revoke tasks.")
+def flower(address: str, port: int, db: str | None, url_prefix: str | None, control: bool) -> None:
     """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
     from renderfarm import logs
     from workers.app import create_app
@@ -73,7 +76,7 @@ def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> N
     settings = _settings()
     logs.configure(settings, "flower")
     app = create_app(settings)
-    options = [f"--address={address}", f"--port={port}"]
+    options = [f"--address={address}", f"--port={port}", f"--read-only={not control}", _COLUMNS]
     options += [f"--db={db}", "--persistent=true"] if db else []
     options += [f"--url-prefix={url_prefix}"] if url_prefix else []
     app.start(["flower", *options])

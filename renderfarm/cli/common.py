@@ -91,6 +91,15 @@ def settings() -> Settings:
     return Settings.from_env(environment(folder, state, os.environ))
 
 
+def rows_at_hand() -> bool:
+    """Whether whoever asks runs the farm: its database is set, or it runs here and no other is asked."""
+    if os.environ.get("DATABASE_URL"):
+        return True
+    from renderfarm.local.stack import Stack
+
+    return not os.environ.get("FARM_API_URL") and Stack(home(), os.environ).running() is not None
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """One transaction on the farm's database."""
