@@ -115,6 +115,7 @@ class Dispatcher:
         for thread in chores:
             thread.start()
         bell = Bell(self._database.url)
+        log.info("dispatching")
         try:
             while not stop.is_set():
                 _attempt(self.dispatch)

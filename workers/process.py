@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, signals
+from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 
@@ -94,6 +95,8 @@ class WorkerProcess:
 
     def _connect(self) -> None:
         """Take part in the life of Celery's processes."""
+        # It would print how it stops, past every log.
+        celery_worker.safe_say = lambda *_: None
         signals.setup_logging.connect(_leave_logging_alone, weak=False)
         signals.worker_process_init.connect(self._on_child_start, weak=False)
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
