@@ -23,6 +23,14 @@ KNOWN = 's3"cret/of\\a bucket'
 HOSTILE = "a\nb\r\nc\x0b\x0c\x1b[2J\x85\u2028\u2029\u202e\x00\udcff\ud800 \x7f ü"
 
 
+@pytest.fixture(autouse=True)
+def nothing_yet() -> Iterator[None]:
+    """What other tests have begun, and not ended, is not said here."""
+    token = context.begin()
+    yield
+    context.end(token)
+
+
 @pytest.fixture
 def log() -> Iterator[Callable[[str], tuple[logging.Logger, io.StringIO]]]:
     """A logger that writes as a process does, in a format."""
