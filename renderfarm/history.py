@@ -73,7 +73,7 @@ def _work(session: Session, unit: Unit) -> list[dict[str, Any]]:
     elif unit.status in ("waiting", "admitted"):
         rows.append(_row(unit, unit.attempt + 1, unit.status, None, None, None, None))
     if unit.error_message:
-        rows[-1]["error"] = f"{unit.error_code}: {unit.error_message}"
+        rows[-1]["error"] = f"{unit.error_code}: {unit.error_message.splitlines()[0]}"
     return rows
 
 

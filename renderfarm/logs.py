@@ -28,6 +28,7 @@ _QUIET = {
     "celery.redirected": logging.WARNING,
     "celery.apps.worker": logging.WARNING,
     "flower.command": logging.WARNING,
+    "flower.inspector": logging.ERROR,  # that a worker which is just starting, or stopping, does not answer
     "kombu": logging.WARNING,
     "tornado.access": logging.WARNING,
     "alembic": logging.WARNING,

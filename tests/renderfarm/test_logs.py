@@ -181,6 +181,13 @@ def test_a_format_that_is_none_is_refused() -> None:
         Settings(database_url="none", log_format="xml")
 
 
+def test_traces_without_what_makes_them_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)  # as if it were not installed
+    assert Settings(database_url="none").otlp_endpoint == ""
+    with pytest.raises(SettingsError, match=r"renderfarm\[otel\]"):
+        Settings(database_url="none", otlp_endpoint="http://127.0.0.1:4318")
+
+
 def test_what_a_process_its_threads_and_its_children_say_and_die_of_are_lines_too() -> None:
     code = """if True:
         import os, threading, warnings, logging
