@@ -7,7 +7,6 @@ import threading
 
 import click
 
-from renderfarm import logs, tracing
 from renderfarm.cli.common import settings
 from renderfarm.settings import Settings, SettingsError
 
@@ -74,6 +73,8 @@ def _stop() -> threading.Event:
 
 
 def _for_a_process(name: str) -> Settings:
+    from renderfarm import logs, tracing
+
     ours = settings()
     logs.configure(ours, name)
     tracing.start(ours, name)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "mediapipe", "cv2", "scipy", "celery", "workers", "opentelemetry.sdk")
+HEAVY = ("torch", "torchvision", "mediapipe", "cv2", "scipy", "celery", "workers")
 
 
 @pytest.mark.parametrize("work", ["import api", "import api.gunicorn_conf", "api.create_app(settings)"])

@@ -188,6 +188,19 @@ def test_traces_without_what_makes_them_are_refused(monkeypatch: pytest.MonkeyPa
         Settings(database_url="none", otlp_endpoint="http://127.0.0.1:4318")
 
 
+def test_without_an_endpoint_nothing_of_traces_is_imported() -> None:
+    code = """if True:
+        import sys
+        from renderfarm import tracing
+        from renderfarm.settings import Settings
+        tracing.start(Settings(database_url="none"), "x")
+        with tracing.span("x", under="00-1-1-01") as span:
+            print(span, tracing.here(), [name for name in sys.modules if "opentelemetry" in name])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "None None []\n"
+
+
 def test_what_a_process_its_threads_and_its_children_say_and_die_of_are_lines_too() -> None:
     code = """if True:
         import os, threading, warnings, logging

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-_HEAVY = ("torch", "torchvision", "cv2", "mediapipe", "scipy", "flask", "api", "opentelemetry.sdk")
+_HEAVY = ("torch", "torchvision", "cv2", "mediapipe", "scipy", "flask", "api")
 
 
 def test_a_worker_and_the_process_that_draws_load_nothing_heavy_before_they_are_asked_to() -> None:
