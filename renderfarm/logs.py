@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TextIO
 
 from renderfarm import context
-from renderfarm.redact import redact
+from renderfarm.redact import may_tell, redact
 from renderfarm.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,10 @@ _QUIET = {
 _LONGEST = 6000
 #: What is looked through for secrets before it is cut, or the half of one might stay.
 _SEARCHED = 1 << 20
-#: What a line of text leaves out: a unit's id says it.
-_IN_UNIT = frozenset({"job", "stage", "attempt"})
+#: What a line of text is about, besides its unit, or its job.
+_ABOUT = ("request", "account")
+#: Long values of which the end says most.
+_TRACES = ("exception", "stack")
 
 
 def configure(settings: Settings, process: str, stream: TextIO | None = None) -> None:
@@ -59,56 +61,80 @@ def formatter(settings: Settings, process: str) -> logging.Formatter:
 
 
 class _Lines(logging.Formatter):
-    """What a line says, without secrets: each value by itself, since one format's marks may hide them."""
+    """What a line says, without secrets.
+
+    Where there may be one, each value is looked through by itself: the marks of a format may hide it.
+    """
 
     def __init__(self, process: str, known: str) -> None:
         super().__init__()
         self._process = process
         self._known = known
+        self._known_here = json.dumps(known)[1:-1]
 
-    def entry(self, record: logging.LogRecord) -> dict[str, object]:
+    def format(self, record: logging.LogRecord) -> str:
+        said = self._said(record)
+        line = self._written(said)
+        if len(line) <= _LONGEST and not self._may_tell(line):
+            return line
+        return self._written({name: self._clean(name, value) for name, value in said.items()})
+
+    def _written(self, said: Mapping[str, object]) -> str:
+        raise NotImplementedError
+
+    def _said(self, record: logging.LogRecord) -> dict[str, object]:
         said: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname,
             "logger": record.name,
             "process": self._process,
             "pid": os.getpid(),
-            "message": self._clean(_message(record)),
+            "message": _message(record)[:_SEARCHED],
+            **context.current(),
+            **_fields(record),
         }
-        said |= {name: self._clean(value) for name, value in {**context.current(), **_fields(record)}.items()}
         if record.exc_info:
-            said["exception"] = self._end_of(self.formatException(record.exc_info))
+            said["exception"] = self.formatException(record.exc_info)[-_SEARCHED:]
         if record.stack_info:
-            said["stack"] = self._end_of(self.formatStack(record.stack_info))
+            said["stack"] = self.formatStack(record.stack_info)[-_SEARCHED:]
         return said
 
-    def _clean(self, value: object) -> object:
+    def _may_tell(self, line: str) -> bool:
+        return may_tell(line) or bool(self._known and (self._known in line or self._known_here in line))
+
+    def _clean(self, name: str, value: object) -> object:
         if value is None or isinstance(value, (bool, int, float)):
             return value
-        return redact(str(value)[:_SEARCHED], self._known)[:_LONGEST]
-
-    def _end_of(self, trace: str) -> str:
-        return redact(trace[-_SEARCHED:], self._known)[-_LONGEST:]
+        clean = redact(str(value)[-_SEARCHED:] if name in _TRACES else str(value)[:_SEARCHED], self._known)
+        return clean[-_LONGEST:] if name in _TRACES else clean[:_LONGEST]
 
 
 class _Json(_Lines):
     """One object a line. All but ASCII is escaped: no character can end it, or be none."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.entry(record))
+    def _written(self, said: Mapping[str, object]) -> str:
+        return json.dumps(said, default=str)
 
 
 class _Text(_Lines):
     """``time level process[pid] logger: message [what it is about] | traceback``."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        said = self.entry(record)
-        about = " ".join(_about({name: said[name] for name in context.current()}))
-        head = f"{said['time']} {said['level']:<7} {said['process']}[{said['pid']}] {said['logger']}:"
-        parts = [f"{head} {said['message']}{f' [{about}]' if about else ''}"]
-        parts += [str(said[name]) for name in ("exception", "stack") if name in said]
-        lines = [line.rstrip() for part in parts for line in part.splitlines() if line.strip()]
-        return _printable(" | ".join(lines))
+    def _written(self, said: Mapping[str, object]) -> str:
+        line = f"{said['time']} {said['level']:<7} {said['process']}[{said['pid']}] {said['logger']}:"
+        line += f" {said['message']}"
+        about = [f"{name}={said[name]}" for name in _ABOUT if name in said]
+        if "unit" in said:
+            about.append(
+                f"unit={said['unit']}#{said['attempt']}" if "attempt" in said else f"unit={said['unit']}"
+            )
+        elif "job" in said:
+            about.append(f"job={said['job']}")
+        if about:
+            line += f" [{' '.join(about)}]"
+        for name in _TRACES:
+            if name in said:
+                line += f"\n{said[name]}"
+        return line if line.isprintable() else _one_line(line)
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -124,18 +150,9 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     return found
 
 
-def _about(fields: context.Fields) -> list[str]:
-    unit = fields.get("unit")
-    shown = {name: value for name, value in fields.items() if unit is None or name not in _IN_UNIT}
-    if unit is not None and "attempt" in fields:
-        shown["unit"] = f"{unit}#{fields['attempt']}"
-    return [f"{name}={value}" for name, value in shown.items()]
-
-
-def _printable(line: str) -> str:
-    """The line without what would move a terminal's cursor, or turn its text around."""
-    if line.isprintable():
-        return line
+def _one_line(text: str) -> str:
+    """All in one line, without what would move a terminal's cursor, or turn its text around."""
+    line = " | ".join(each.rstrip() for each in text.splitlines() if each.strip())
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
