@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import prometheus_client
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import crash, jobs, line
+from renderfarm import crash, jobs, line, stages
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.models import Unit, UnitStatus
@@ -36,6 +38,18 @@ _LOCK = 0x61646D74
 
 #: What is seldom amiss is looked at in every so manieth sweep.
 _SELDOM = 10
+
+_LAG = prometheus_client.Gauge(
+    "renderfarm_dispatch_lag_seconds",
+    "How long ago the dispatcher last had admitted what there was room for, and all messages were taken.",
+)
+_MESSAGES = prometheus_client.Counter(
+    "renderfarm_messages_published_total",
+    "Messages that the broker took, repeated ones too.",
+    ["queue"],
+)
+for _queue in stages.ALL:
+    _MESSAGES.labels(_queue)
 
 #: Sends the message for a unit (its id) to a queue; may raise anything.
 Publish = Callable[[str, str], None]
@@ -103,6 +117,7 @@ class Dispatcher:
         self._sweeper = Sweeper(settings, database, storage)
         #: Admitted, but the broker did not take the message: tried again at each round.
         self._unsent: dict[str, str] = {}
+        self._caught_up = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch at every notice and every ``sweep_seconds``, and sweep beside it."""
@@ -119,6 +134,7 @@ class Dispatcher:
         for thread in chores:
             thread.start()
         bell = Bell(self._database.url)
+        _LAG.set_function(lambda: time.monotonic() - self._caught_up)
         try:
             while not stop.is_set():
                 _attempt(self.dispatch)
@@ -146,7 +162,10 @@ class Dispatcher:
                 break
             crash.here(self._settings, crash.Point.PUBLISHED)
             del self._unsent[unit_id]
+            _MESSAGES.labels(queue).inc()
             sent += 1
+        if not self._unsent:
+            self._caught_up = time.monotonic()
         return sent
 
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import logging
 
+import prometheus_client
 from sqlalchemy import CompoundSelect, Select, func, select
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, plan_for
 from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads, webhooks
 from renderfarm.db import Database, after
+from renderfarm.jobs import Outcome
 from renderfarm.models import Artifact, Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
@@ -29,6 +31,12 @@ log = logging.getLogger(__name__)
 
 #: Rows handled per step, so that no step keeps the next one waiting.
 _BATCH = 100
+_REQUEUED = prometheus_client.Counter(
+    "renderfarm_sweeper_requeued_total", "Units that the sweeper had queued again, by why.", ["reason"]
+)
+for _reason in (Outcome.LOST, Outcome.STALLED, Outcome.REPLANNED):
+    _REQUEUED.labels(_reason)
+
 #: How long files stay that the store would not delete.
 _POSTPONED = 60.0
 
@@ -62,6 +70,8 @@ class Sweeper:
             if outcome is not None:
                 crash.here(self._settings, crash.Point.TAKEN_BACK)
                 log.warning("took back %s: %s", unit_id, outcome.value)
+                if outcome is not Outcome.FAILED:
+                    _REQUEUED.labels(outcome).inc()
                 taken += 1
         return taken
 
@@ -130,6 +140,7 @@ class Sweeper:
                 changed = replan(session, job_id, plan)
             if changed:
                 log.warning("%s was planned anew: no worker has its versions any more", job_id)
+                _REQUEUED.labels(Outcome.REPLANNED).inc()
                 replanned += 1
         return replanned
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from renderfarm import credits
 from renderfarm.db import Database
-from renderfarm.metrics import FarmCollector, run_exporter
+from renderfarm.metrics.exporter import FarmCollector, run_exporter
 from renderfarm.models import Account, Job, JobStatus, Unit, UnitStatus, Worker
 from renderfarm.settings import Settings, SettingsError
 from tests.services.exporter import exporter_server
@@ -21,9 +21,17 @@ from tests.services.postgres import PostgresServer
 
 
 @pytest.fixture
-def registry(settings: Settings, database: Database) -> CollectorRegistry:
+def exporter(settings: Settings, database: Database) -> FarmCollector:
+    """One that has looked once, when there was nothing."""
+    exporter = FarmCollector(settings, database)
+    exporter.look()
+    return exporter
+
+
+@pytest.fixture
+def registry(exporter: FarmCollector) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(FarmCollector(settings, database))
+    registry.register(exporter)
     return registry
 
 
@@ -91,7 +99,7 @@ def test_an_empty_farm_shows_every_queue_at_zero(registry: CollectorRegistry) ->
 
 
 def test_jobs_are_counted_by_model_mode_and_status(
-    registry: CollectorRegistry, database: Database, account: str
+    exporter: FarmCollector, registry: CollectorRegistry, database: Database, account: str
 ) -> None:
     add_job(database, account, "job_1")
     add_job(database, account, "job_2", created_at=ago(500))
@@ -102,6 +110,7 @@ def test_jobs_are_counted_by_model_mode_and_status(
 
     assert jobs("V4_Preview", "full_pipeline", "queued") == 2
     assert jobs("V3_Preview", "fast", "processing") == 1
+    exporter.look()
     age = registry.get_sample_value("renderfarm_oldest_hold_age_seconds")
     assert age == pytest.approx(500, abs=60)
 
@@ -158,12 +167,14 @@ def test_only_workers_that_reported_within_a_lease_count(
 
 
 def test_a_balance_that_nothing_explains_is_a_mismatch(
-    registry: CollectorRegistry, database: Database, account: str
+    exporter: FarmCollector, registry: CollectorRegistry, database: Database, account: str
 ) -> None:
     add_job(database, account, "job_1")
+    exporter.look()
     assert registry.get_sample_value("renderfarm_ledger_mismatch") == 0
     with database.begin() as session:
         session.execute(text("UPDATE accounts SET available = available + 1"))
+    exporter.look()
     assert registry.get_sample_value("renderfarm_ledger_mismatch") == 1
 
 
@@ -185,7 +196,7 @@ def test_the_exporter_outlives_a_database_that_goes_and_comes(
 
         admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        assert exporter.scrape() == {"renderfarm_exporter_up": 0}
+        assert exporter.scrape() == {"renderfarm_process_info": 1, "renderfarm_exporter_up": 0}
 
         admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         after = exporter.scrape()
