@@ -21,14 +21,6 @@ from tests.services.postgres import PostgresServer
 
 
 @pytest.fixture
-def exporter(settings: Settings, database: Database) -> FarmCollector:
-    """One that has looked once, when there was nothing."""
-    exporter = FarmCollector(settings, database)
-    exporter.look()
-    return exporter
-
-
-@pytest.fixture
 def registry(exporter: FarmCollector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(exporter)
