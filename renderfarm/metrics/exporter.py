@@ -16,6 +16,7 @@ from types import FrameType
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Sample
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -51,6 +52,7 @@ class FarmCollector(Collector):
         self._database = database
         self._jobs, self._moved = jobs.tally(), money.tally()
         self._audit: money.Audit | None = None
+        self._ratchet = Ratchet()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not reach for the database."""
@@ -88,11 +90,32 @@ class FarmCollector(Collector):
         yield from servers.connections(session)
         yield from money.balances(session)
         if (sums := self._jobs.sums(session)) is not None:
-            yield from jobs.families(sums)
+            yield jobs.counted(sums)
+            yield from map(self._ratchet, jobs.histograms(sums))
         if (sums := self._moved.sums(session)) is not None:
-            yield money.moved(sums)
+            yield self._ratchet(money.moved(sums))
         if self._audit is not None:
             yield from self._audit.families(session)
+
+
+class Ratchet:
+    """Keeps counters from falling for as long as the process lives, whatever clocks and rows do.
+
+    Of one that falls Prometheus believes that it began anew, and adds all of it once more.
+    """
+
+    def __init__(self) -> None:
+        self._most: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+
+    def __call__(self, family: Metric) -> Metric:
+        """The family, with each sample at the most that it has ever been."""
+        family.samples = [sample._replace(value=self._held(sample)) for sample in family.samples]
+        return family
+
+    def _held(self, sample: Sample) -> float:
+        key = sample.name, frozenset(sample.labels.items())
+        self._most[key] = max(sample.value, self._most.get(key, sample.value))
+        return self._most[key]
 
 
 def run_exporter(settings: Settings) -> None:

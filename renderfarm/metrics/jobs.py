@@ -26,7 +26,8 @@ PROMISED_START = 300.0
 _WAITS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, PROMISED_START, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0)
 _LIVES = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 21_600.0, 43_200.0)
 
-MODES = ("full_pipeline", "preprocessed", FAST)
+#: Every model and mode that there are jobs of, seen yet or not.
+KINDS = tuple(product(Model, ("full_pipeline", "preprocessed", FAST)))
 
 #: Of what ended before then every row is there: no transaction of the farm lasts as long.
 _SETTLED = "now() - interval '10 minutes'"
@@ -75,29 +76,31 @@ def tally() -> Tally:
     )
 
 
-def families(sums: Sums) -> Iterator[Metric]:
-    """What the sums of ``tally`` tell; what there was none of, too."""
-    jobs: dict[_Labels, float] = {}
-    waits, lives = _Histograms(_WAITS), _Histograms(_LIVES)
-    for model, mode in product(Model, MODES):
-        waits.add((model, mode))
-        for status in JobStatus:
-            jobs[model, mode, status] = 0.0
-        for outcome in sorted(FINAL):
-            lives.add((model, mode, outcome))
-    for (model, mode, status, wait_bucket, life_bucket), (count, wait, life) in sums.items():
+def counted(sums: Sums) -> Metric:
+    """How many jobs there are, by the sums of ``tally``; of what kinds there are none, too."""
+    jobs = {(model, mode, status): 0.0 for model, mode in KINDS for status in JobStatus}
+    for (model, mode, status, *_), (count, *_) in sums.items():
         jobs[model, mode, status] = jobs.get((model, mode, status), 0.0) + count
-        if wait_bucket is not None:
-            waits.add((model, mode), wait_bucket, count, wait)
-        if life_bucket is not None:
-            lives.add((model, mode, status), life_bucket, count, life)
-
     family = GaugeMetricFamily(
         "renderfarm_jobs", "Jobs by model, mode and status.", labels=["model", "mode", "status"]
     )
     for labels, count in jobs.items():
         family.add_metric(labels, count)
-    yield family
+    return family
+
+
+def histograms(sums: Sums) -> Iterator[Metric]:
+    """How long they waited and how long they took, by the same."""
+    waits, lives = _Histograms(_WAITS), _Histograms(_LIVES)
+    for kind in KINDS:
+        waits.add(kind)
+        for outcome in sorted(FINAL):
+            lives.add((*kind, outcome))
+    for (model, mode, status, wait_bucket, life_bucket), (count, wait, life) in sums.items():
+        if wait_bucket is not None:
+            waits.add((model, mode), wait_bucket, count, wait)
+        if life_bucket is not None:
+            lives.add((model, mode, status), life_bucket, count, life)
     yield waits.family(
         "renderfarm_job_wait_seconds",
         "Seconds from a job's submission to its start. One that waits in vain counts once it has waited"

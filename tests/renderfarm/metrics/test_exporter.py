@@ -9,11 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
 from sqlalchemy import text
 
 from renderfarm import credits
 from renderfarm.db import Database
-from renderfarm.metrics.exporter import FarmCollector, run_exporter
+from renderfarm.metrics.exporter import FarmCollector, Ratchet, run_exporter
 from renderfarm.models import Account, Job, JobStatus, Unit, UnitStatus, Worker
 from renderfarm.settings import Settings, SettingsError
 from tests.services.exporter import exporter_server
@@ -197,3 +198,13 @@ def test_the_exporter_outlives_a_database_that_goes_and_comes(
 
         exporter.process.terminate()
         assert exporter.process.wait(10) == 0
+
+
+def test_what_fell_is_shown_as_it_was() -> None:
+    """A clock that was ahead had called jobs late that were not."""
+    ratchet = Ratchet()
+
+    def shown(value: float) -> float:
+        return ratchet(CounterMetricFamily("renderfarm_a", "", value=value)).samples[0].value
+
+    assert [shown(value) for value in (0, 5, 4, 5, 6)] == [0, 5, 5, 5, 6]

@@ -19,7 +19,7 @@ def startable(page: Page) -> Startable:
 
 
 def test_what_an_idle_worker_could_take_is_startable_admitted_or_not(
-    farm: Farm, page: Page, startable
+    farm: Farm, page: Page, startable: Startable
 ) -> None:
     job_id = farm.submit(farm.account())
     assert startable() == 0, "there is nobody to take it"
@@ -44,9 +44,7 @@ def test_who_has_as_many_running_as_he_may_keeps_no_worker_waiting(farm: Farm, s
     assert startable() == 0
 
 
-def test_backoff_and_versions_that_nobody_has_keep_no_worker_waiting(
-    farm: Farm, startable: Startable
-) -> None:
+def test_backoff_and_absent_versions_keep_no_worker_waiting(farm: Farm, startable: Startable) -> None:
     job_id = farm.submit(farm.account())
     farm.report(worker("a", engines=["puppet_v4/0"]))
     assert startable() == 0
