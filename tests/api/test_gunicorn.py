@@ -97,6 +97,27 @@ def test_its_metrics_count_over_all_processes_on_their_own_port_only(served: Ser
     assert requests.get(f"{served.metrics_url}/healthz", timeout=30).status_code == 404
 
 
+def test_what_a_process_counted_that_died_stays_and_its_files_go(served: Served) -> None:
+    def asked() -> float:
+        shown = requests.get(f"{served.metrics_url}/metrics", timeout=30).text.splitlines()
+        name = 'renderfarm_http_request_duration_seconds_count{route="/healthz",status="200"} '
+        return sum(float(line.removeprefix(name)) for line in shown if line.startswith(name))
+
+    def files() -> set[str]:
+        (folder,) = served.temp.glob(f"renderfarm-api-metrics-{served.pid}-*")
+        return {path.name for path in folder.glob("*.db")}
+
+    for _ in range(10):
+        assert requests.get(f"{served.url}/healthz", timeout=30).status_code == 200
+    before = files()
+    for child in psutil.Process(served.pid).children():
+        child.kill()
+        until(lambda child=child: not child.is_running())
+    until(lambda: not before & files())
+    assert "histogram_ended.db" in files()
+    assert asked() == 10
+
+
 def test_a_wrong_key_is_answered_before_its_body_is_sent(served: Served) -> None:
     head, body = _exchange(
         served,
