@@ -32,11 +32,12 @@ def test_the_dispatcher_shows_that_it_is_there_and_keeps_up(
     env = {**os.environ, "DATABASE_URL": settings.database_url, "REDIS_URL": redis_url}
     env |= {"FARM_STORAGE_URL": settings.storage_url, "FARM_METRICS_PORT": str(port)}
     command = [sys.executable, "-m", "renderfarm.cli", "dispatcher"]
-    with running(command, port=port, env=env, log=tmp_path / "dispatcher.log"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            shown = dict(
-                line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if "#" not in line
-            )
+    with (
+        running(command, port=port, env=env, log=tmp_path / "dispatcher.log"),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
+    ):
+        lines = answer.read().decode().splitlines()
+    shown = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert shown['renderfarm_process_info{component="dispatcher",version="0.1.0"}'] == "1.0"
     assert float(shown["renderfarm_dispatch_lag_seconds"]) < 5
     for reason in ("lost", "stalled", "replanned"):
