@@ -35,9 +35,10 @@ class Watched:
     """A farm's rows, and who watches them."""
 
     database: Database
-    #: Ports of the exporter and of Prometheus.
+    #: Their ports.
     exporter: int
     prometheus: int
+    alertmanager: int
     inbox: Inbox
 
     def get(self, path: str, **query: str) -> Any:
@@ -93,7 +94,7 @@ def watched(
             f"--web.listen-address=127.0.0.1:{port}",
         ]
         stack.enter_context(running(command, port=port, log=folder / "prometheus.log"))
-        watched = Watched(database, exporter.port, port, inbox)
+        watched = Watched(database, exporter.port, port, told_by, inbox)
         until(lambda: watched.value('up{job="exporter"}') == 1, 60, 0.1)
         yield watched
 
@@ -130,6 +131,24 @@ def test_a_wrong_ledger_reaches_the_pager_and_so_does_its_end(watched: Watched) 
     assert message["alerts"][0]["annotations"]["summary"].startswith("The balance of 1 account(s)")
     assert watched.inbox.messages["/tickets"] == []
     assert {rule["health"] for group in watched.get("rules")["groups"] for rule in group["rules"]} == {"ok"}
+
+
+def test_what_follows_from_something_worse_is_not_told_beside_it(watched: Watched) -> None:
+    base = f"http://127.0.0.1:{watched.alertmanager}/api/v2/alerts"
+    names = ("RenderfarmRedisAway", "RenderfarmDispatchLag", "RenderfarmOldWorkNoWorker")
+    alerts = [{"labels": {"alertname": name, "severity": "page"}} for name in names]
+    request = urllib.request.Request(base, json.dumps(alerts).encode(), {"content-type": "application/json"})
+    urllib.request.urlopen(request, timeout=5).close()
+
+    def states() -> dict[str, str]:
+        with urllib.request.urlopen(base, timeout=5) as answer:
+            return {one["labels"]["alertname"]: one["status"]["state"] for one in json.load(answer)}
+
+    wanted = dict(zip(names, ("active", "suppressed", "active"), strict=True))
+    until(lambda: wanted.items() <= states().items(), 30, 0.1)
+    until(lambda: watched.said("pager", "RenderfarmOldWorkNoWorker"), 30, 0.1)
+    until(lambda: watched.said("pager", "RenderfarmRedisAway"), 30, 0.1)
+    assert watched.said("pager", "RenderfarmDispatchLag") == []
 
 
 def test_prometheus_understands_every_expression_of_the_dashboard(watched: Watched) -> None:

@@ -171,6 +171,17 @@ def test_a_balance_that_nothing_explains_is_a_mismatch(
     assert registry.get_sample_value("renderfarm_ledger_mismatch") == 1
 
 
+def test_a_hold_that_outlives_its_job_is_seen(
+    exporter: FarmCollector, registry: CollectorRegistry, database: Database, account: str
+) -> None:
+    """Balances add up all the same: nobody else would notice."""
+    add_job(database, account, "job_1", status="failed", created_at=ago(90_000), completed_at=ago(80_000))
+    exporter.look()
+    assert registry.get_sample_value("renderfarm_ledger_mismatch") == 0
+    age = registry.get_sample_value("renderfarm_oldest_hold_age_seconds")
+    assert age == pytest.approx(90_000, abs=60)
+
+
 def test_without_a_port_the_exporter_says_which_setting_is_missing(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="FARM_METRICS_PORT"):
         run_exporter(replace(settings, metrics_port=0))
