@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,29 +47,27 @@ class SharedFolder(Collector):
     def fold(self, ended: Iterable[int]) -> bool:
         """Add what these processes had counted to one file, so that the folder does not grow with them.
 
-        False, and nothing done, while somebody reads: whoever saw a number twice, and then once, would
-        take that for a counter that began anew. To be tried again then.
+        False, to be tried again, while somebody reads (who saw a number twice, and then once, would take
+        that for a counter that began anew), and where there is no room.
         """
         try:
             with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 for pid in ended:
                     self._fold(pid)
-        except BlockingIOError:
+        except OSError:
             return False
         return True
 
     def _fold(self, pid: int) -> None:
         mark_process_dead(pid, str(self._path))  # type: ignore[no-untyped-call]
         for kind in _LASTING:
-            left = self._path / f"{kind}_{pid}.db"
+            left, total = self._path / f"{kind}_{pid}.db", self._path / f"{kind}_{_ENDED}.db"
             if not left.exists():
                 continue
-            total = MmapedDict(str(self._path / f"{kind}_{_ENDED}.db"))  # type: ignore[no-untyped-call]
-            with suppress(struct.error):  # one that was killed as it made the file had counted nothing
-                for key, value, *_ in MmapedDict.read_all_values_from_file(str(left)):  # type: ignore[no-untyped-call]
-                    before, _ = total.read_value(key)  # type: ignore[no-untyped-call]
-                    total.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
-            total.close()  # type: ignore[no-untyped-call]
+            with total.open("ab") as file:
+                # A full disk says so here; in the middle of a write to its mapped file it would end us.
+                file.write(bytes(max(0, _used(total) + _used(left) - file.tell())))
+            _add(left, total)
             left.unlink()
 
     @contextmanager
@@ -79,3 +78,18 @@ class SharedFolder(Collector):
             yield
         finally:
             os.close(lock)
+
+
+def _used(path: Path) -> int:
+    """How much of a file of counters is in use."""
+    with path.open("rb") as file:
+        return max(8, int.from_bytes(file.read(4), sys.byteorder))
+
+
+def _add(left: Path, total: Path) -> None:
+    sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
+    with suppress(struct.error):  # one that was killed as it made the file had counted nothing
+        for key, value, *_ in MmapedDict.read_all_values_from_file(str(left)):  # type: ignore[no-untyped-call]
+            before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
+            sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+    sums.close()  # type: ignore[no-untyped-call]

@@ -126,6 +126,9 @@ def test_a_worker_whose_child_is_killed_goes_on_with_another(farm: Farm, start) 
     until(lambda: not alive(drawing))
     until(lambda: farm.job(job_id).status == JobStatus.COMPLETE, 60)
     assert worker.is_running()
+    [counted] = farm.settings.work_dir.glob("v4-*/metrics")
+    assert (counted / "counter_ended.db").exists(), "what the killed one had counted is kept"
+    assert not (counted / f"counter_{child.pid}.db").exists()
 
 
 @pytest.mark.usefixtures("dispatcher")

@@ -56,6 +56,17 @@ def test_nothing_is_folded_under_the_eyes_of_a_reader(tmp_path: Path) -> None:
     assert shared.fold([pid])
 
 
+def test_what_there_is_no_room_for_stays_where_it_is(tmp_path: Path) -> None:
+    shared = SharedFolder(tmp_path)
+    pid = count(tmp_path)
+    (tmp_path / "counter_ended.db").symlink_to("/dev/full")
+    assert not shared.fold([pid])
+    (tmp_path / "counter_ended.db").unlink()
+    assert Page(shared)("a_total", x="y") == 3
+    assert shared.fold([pid])
+    assert Page(shared)("a_total", x="y") == 3
+
+
 @pytest.mark.parametrize("left", [b"", bytes(8)])
 def test_one_that_was_killed_as_it_made_its_file_had_counted_nothing(tmp_path: Path, left: bytes) -> None:
     shared = SharedFolder(tmp_path)
