@@ -164,7 +164,7 @@ class Settings:
     #: On Kubernetes, the workers' pods as a label selector: the dispatcher tells the cluster which of them
     #: are busy (``renderfarm.kubernetes``). Empty: nobody is told.
     kubernetes_pods: str = ""
-    #: The cluster's API, and the folder with ``token``, ``ca.crt`` and ``namespace`` of the dispatcher's account.
+    #: The API of the cluster, and the folder with ``token``, ``ca.crt`` and ``namespace`` of the account.
     kubernetes_api: str = "https://kubernetes.default.svc"
     kubernetes_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

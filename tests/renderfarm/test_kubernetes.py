@@ -49,7 +49,7 @@ def account(cluster: Cluster, authority: Authority, tmp_path: Path) -> Path:
 def on_cluster(settings: Settings, cluster: Cluster, account: Path) -> Settings:
     return replace(
         settings,
-        kubernetes_pods="app.kubernetes.io/instance=demo",
+        kubernetes_pods="app.kubernetes.io/instance=demo,renderfarm/pool",
         kubernetes_api=f"https://127.0.0.1:{cluster.port}",
         kubernetes_account=account,
     )

@@ -1,4 +1,4 @@
-"""The corner of a cluster's API that the farm speaks to: pods are listed and their annotations patched, by HTTPS."""
+"""The corner of a cluster's API that the farm speaks to, by HTTPS: pods are listed, and annotated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Cluster:
     answered: list[int] = field(default_factory=list)
 
     def add(self, name: str, *, instance: str = "demo", leaving: bool = False) -> None:
-        metadata: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/instance": instance}}
+        labels = {"app.kubernetes.io/instance": instance, "renderfarm/pool": "v4"}
+        metadata: dict[str, Any] = {"name": name, "labels": labels}
         self.pods[name] = {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else metadata
 
     def costs(self) -> dict[str, str]:
@@ -39,8 +40,13 @@ class Cluster:
         return {name: value for name, value in found.items() if value is not None}
 
     def list(self, selector: str) -> dict[str, Any]:
-        wanted = dict(term.split("=") for term in selector.split(","))
-        chosen = [pod for pod in self.pods.values() if wanted.items() <= pod["labels"].items()]
+        """Of the selectors there are, those by equality and by existence."""
+        terms = [term.partition("=") for term in selector.split(",")]
+        chosen = [
+            pod
+            for pod in self.pods.values()
+            if all(key in pod["labels"] and value in ("", pod["labels"][key]) for key, _, value in terms)
+        ]
         return {"kind": "PartialObjectMetadataList", "items": [{"metadata": pod} for pod in chosen]}
 
     def patch(self, name: str, change: dict[str, Any]) -> dict[str, Any]:

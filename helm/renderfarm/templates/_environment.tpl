@@ -1,0 +1,47 @@
+{{/* The environment of every process: addresses and passwords by secret, the rest by value. */}}
+{{- define "renderfarm.env" -}}
+{{- $values := .root.Values -}}
+- name: DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.secrets.database.name }}, key: {{ $values.secrets.database.key }}}}
+- name: REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.secrets.redis.name }}, key: {{ $values.secrets.redis.key }}}}
+{{- with $values.secrets.s3 }}
+{{- if .name }}
+- name: FARM_S3_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKey }}}}
+- name: FARM_S3_SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretKey }}}}
+{{- end }}
+{{- end }}
+- {name: FARM_STORAGE_URL, value: {{ $values.storage.url | quote }}}
+- {name: FARM_S3_ENDPOINT, value: {{ $values.storage.endpoint | quote }}}
+- {name: FARM_S3_REGION, value: {{ $values.storage.region | quote }}}
+{{ include "renderfarm.cdn" . }}
+- {name: FARM_PUBLIC_URL, value: {{ $values.publicUrl | quote }}}
+- {name: FARM_WORK_DIR, value: /work}
+- {name: FARM_METRICS_HOST, value: 0.0.0.0}
+- {name: FARM_METRICS_PORT, value: "9100"}
+{{- range $name, $value := $values.settings }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* What is not told is left out: each style of the CDN needs its own. */}}
+{{- define "renderfarm.cdn" -}}
+{{- $cdn := .root.Values.cdn -}}
+- {name: FARM_CDN_BASE, value: {{ $cdn.base | quote }}}
+{{- range $name, $value := dict "STYLE" $cdn.style "KEY_ID" $cdn.keyId "DISTRIBUTION" $cdn.distribution "PURGE_URLS" $cdn.purgeUrls }}
+{{- if $value }}
+- {name: FARM_CDN_{{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- with .root.Values.secrets.cdn }}
+{{- if .name }}
+{{- $secret := .name }}
+{{- range $name, $key := dict "SECRET" .secret "PRIVATE_KEY" .privateKey "PURGE_SECRET" .purgeSecret }}
+- name: FARM_CDN_{{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $key }}, optional: true}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
