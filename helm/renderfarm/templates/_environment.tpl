@@ -2,15 +2,15 @@
 {{- define "renderfarm.env" -}}
 {{- $values := .root.Values -}}
 - name: DATABASE_URL
-  valueFrom: {secretKeyRef: {name: {{ $values.secrets.database.name }}, key: {{ $values.secrets.database.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $values.secrets.database.name | quote }}, key: {{ $values.secrets.database.key | quote }}}}
 - name: REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ $values.secrets.redis.name }}, key: {{ $values.secrets.redis.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $values.secrets.redis.name | quote }}, key: {{ $values.secrets.redis.key | quote }}}}
 {{- with $values.secrets.s3 }}
 {{- if .name }}
 - name: FARM_S3_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .accessKey | quote }}}}
 - name: FARM_S3_SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .secretKey | quote }}}}
 {{- end }}
 {{- end }}
 - {name: FARM_STORAGE_URL, value: {{ $values.storage.url | quote }}}
@@ -40,7 +40,7 @@
 {{- $secret := .name }}
 {{- range $name, $key := dict "SECRET" .secret "PRIVATE_KEY" .privateKey "PURGE_SECRET" .purgeSecret }}
 - name: FARM_CDN_{{ $name }}
-  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $key }}, optional: true}}
+  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ $key | quote }}, optional: true}}
 {{- end }}
 {{- end }}
 {{- end }}

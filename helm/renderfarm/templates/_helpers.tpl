@@ -11,7 +11,7 @@ Call with (dict "root" $ "component" "api").
 {{/* What all pods of a release have. Selectors cannot be changed: an upgrade finds the pods by these as they are. */}}
 {{- define "renderfarm.release" -}}
 app.kubernetes.io/name: renderfarm
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }} # 123 is a name, too
 {{- end }}
 
 {{- define "renderfarm.selector" -}}
@@ -48,7 +48,7 @@ labels: {{- include "renderfarm.labels" . | nindent 2 }}
 enableServiceLinks: false # FLOWER_PORT=tcp://... of a service named flower would be read as a setting
 automountServiceAccountToken: {{ hasKey . "account" }}
 {{- with .account | default .root.Values.serviceAccount.name }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
@@ -63,7 +63,7 @@ securityContext:
 {{- with .spread }}
 topologySpreadConstraints:
   {{- range . }}
-  - topologyKey: {{ . }}
+  - topologyKey: {{ . | quote }}
     maxSkew: 1
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:

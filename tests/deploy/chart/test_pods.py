@@ -52,7 +52,7 @@ def test_flowers_file_is_in_a_volume_that_one_pod_opens_at_a_time() -> None:
     (claim,) = release.of("PersistentVolumeClaim").values()
     volumes = {v["name"]: v for v in release.pods()["flower"]["spec"]["volumes"]}
     assert volumes["tasks"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    assert release.of("Deployment")["flower"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert release.of("Deployment")["flower"]["spec"]["strategy"]["type"] == "Recreate"
     kept = render(VARIANTS["kept volume"])
     assert not kept.of("PersistentVolumeClaim")
     assert {"claimName": "tasks"} in [

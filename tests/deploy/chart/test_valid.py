@@ -113,6 +113,22 @@ def test_names_are_unique_and_short_enough_whatever_the_release_is_called(name: 
     assert all(len(key[1]) <= 63 for key in keys if key[0] != "PriorityClass")
 
 
+def test_words_that_yaml_takes_for_numbers_stay_words() -> None:
+    values = {
+        "secrets": {name: {"name": "0123", "key": "1e3"} for name in ("database", "redis", "flower")},
+        "serviceAccount": {"name": "42"},
+        "ingress": {"enabled": True, "className": "1", "host": "10", "tlsSecret": "2"},
+        "flower": {"persistence": {"enabled": True, "storageClass": "7"}, "prefix": "/8"},
+        "pools": {
+            "v3": {"weights": {"claim": "9"}, "runtimeClassName": "10", "autoscaling": {"enabled": True}}
+        },
+    }
+    for found in of_the_core(render(values, "123").objects):
+        kubernetes_validate.validate(found, NEWEST, strict=True)
+    (auth,) = render(values, "123").of("TriggerAuthentication").values()
+    assert auth["spec"]["secretTargetRef"] == [{"parameter": "connection", "name": "0123", "key": "1e3"}]
+
+
 def test_two_releases_in_a_namespace_have_nothing_in_common() -> None:
     one, other = (render(VARIANTS["everything"], name) for name in ("farm", "farm-b"))
     names = [{(o["kind"], o["metadata"]["name"]) for o in release.objects} for release in (one, other)]

@@ -1,7 +1,7 @@
 {{/* The nodes that a pool's pods may take. */}}
 {{- define "renderfarm.place" -}}
 {{- with .runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
