@@ -76,7 +76,7 @@ def test_each_component_reaches_what_it_needs_and_nothing_else() -> None:
     needs = {
         **{name: set(ports) for name in WORKERS | {"api", "dispatcher"}},
         "courier": {"database", "storage"},
-        "exporter": {"database"},
+        "exporter": {"database", "redis"},
         "migrate": {"database"},
         "flower": {"redis"},
     }
