@@ -23,8 +23,8 @@ STATEMENT = text(
 @pytest.fixture
 def session(database: Database) -> Iterator[Session]:
     with database.begin() as session:
-        session.execute(text("CREATE TABLE rows (at int, name text, size int)"))
-        session.execute(text("CREATE TABLE clock AS SELECT 100 AS now"))
+        session.execute(text("CREATE TEMP TABLE rows (at int, name text, size int)"))
+        session.execute(text("CREATE TEMP TABLE clock AS SELECT 100 AS now"))
         yield session
 
 
