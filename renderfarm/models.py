@@ -204,6 +204,13 @@ class Job(Base):
             "completed_at",
             postgresql_where=text("status = 'complete'"),
         ),
+        # What ended since one last looked, and all of it without a look at the rows (``metrics/jobs.py``).
+        Index(
+            "jobs_ended",
+            "completed_at",
+            postgresql_include=["model", "mode", "status", "created_at", "started_at"],
+            postgresql_where=text("completed_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

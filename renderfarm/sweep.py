@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 
+import prometheus_client
 from sqlalchemy import CompoundSelect, Select, func, select
 from sqlalchemy.orm import Session
 
@@ -32,6 +33,7 @@ from renderfarm import (
     webhooks,
 )
 from renderfarm.db import Database, after
+from renderfarm.jobs import Outcome
 from renderfarm.models import Artifact, Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
@@ -41,6 +43,12 @@ log = logging.getLogger(__name__)
 
 #: Rows handled per step, so that no step keeps the next one waiting.
 _BATCH = 100
+_REQUEUED = prometheus_client.Counter(
+    "renderfarm_sweeper_requeued_total", "Units that the sweeper had queued again, by why.", ["reason"]
+)
+for _reason in (Outcome.LOST, Outcome.STALLED, Outcome.REPLANNED):
+    _REQUEUED.labels(_reason)
+
 #: How long files stay that the store would not delete.
 _POSTPONED = 60.0
 
@@ -82,6 +90,8 @@ class Sweeper:
                 crash.here(self._settings, crash.Point.TAKEN_BACK)
                 with context.about(request=request_id, job=job_id, unit=unit_id):
                     log.warning("took back from %s: %s", worker, outcome.value)
+                if outcome is not Outcome.FAILED:
+                    _REQUEUED.labels(outcome).inc()
                 taken += 1
         return taken
 
@@ -151,6 +161,7 @@ class Sweeper:
                 changed = replan(session, job_id, plan)
             if changed:
                 log.warning("%s was planned anew: no worker has its versions any more", job_id)
+                _REQUEUED.labels(Outcome.REPLANNED).inc()
                 replanned += 1
         return replanned
 

@@ -17,6 +17,8 @@ QUEUES = click.Choice(stages.ALL)
 _COLUMNS = "--tasks-columns=name,args,state,result,exception,worker,received,runtime,uuid"
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
+#: Tasks that Flower remembers, some 2 KB each; of itself it would remember ten times as many.
+_TASKS = 10_000
 
 
 @click.group()
@@ -76,7 +78,8 @@ def flower(address: str, port: int, db: str | None, url_prefix: str | None, cont
     settings = _settings()
     logs.configure(settings, "flower")
     app = create_app(settings)
-    options = [f"--address={address}", f"--port={port}", f"--read-only={not control}", _COLUMNS]
+    options = [f"--address={address}", f"--port={port}", f"--max-tasks={_TASKS}"]
+    options += [f"--read-only={not control}", _COLUMNS]
     options += [f"--db={db}", "--persistent=true"] if db else []
     options += [f"--url-prefix={url_prefix}"] if url_prefix else []
     app.start(["flower", *options])

@@ -16,6 +16,7 @@ from renderfarm import arrivals, context, crash, jobs, leases, stages, tracing
 from renderfarm.errors import FarmError
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
+from workers import metrics
 from workers.attempt import Attempt, Tools
 from workers.board import Board
 from workers.drawing import DrawingError
@@ -54,6 +55,7 @@ class Runner:
         self._board = board
         self._tools = tools
         self._fetched = Fetched(tools.storage, folder.path / "fetched")
+        metrics.begin(worker.queue, list(Outcome))
 
     def run(self, unit_id: str) -> Outcome:
         """Work on the unit if it is to be had. Whatever goes wrong with the work is an outcome."""
