@@ -182,6 +182,8 @@ def test_a_format_that_is_none_is_refused() -> None:
 
 
 def test_traces_without_what_makes_them_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("opentelemetry.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)  # as if it were not installed
     assert Settings(database_url="none").otlp_endpoint == ""
     with pytest.raises(SettingsError, match=r"renderfarm\[otel\]"):
