@@ -20,7 +20,7 @@ from renderfarm import stages
 from renderfarm.models import Line, Unit, UnitStatus
 from renderfarm.pools import NOBODY, Pool, live_pools
 from renderfarm.settings import Settings
-from renderfarm.turns import Turn, are_enough, in_turn, takes_fast, together
+from renderfarm.turns import Turn, in_turn, takes_fast, together
 
 #: Lines read at a time, besides as many as there is room and as there are busy accounts.
 _PAGE = 8
@@ -232,7 +232,8 @@ def _in_line(
         for account, served_at, unit_id in page:
             served[account] = served_at
             units.setdefault(account, []).extend([unit_id] if unit_id is not None else [])
-        if are_enough(units, busy, room):
+        # Nobody who comes later goes before these.
+        if sum(1 for account, own in units.items() if own and not busy.get(account)) >= room:
             break
     found = in_turn(units, served, busy, fast=fast, room=room, cap=cap)
     return _Found(found, [account for account, own in units.items() if not own])

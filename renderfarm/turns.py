@@ -58,11 +58,6 @@ def in_turn(
     return turns
 
 
-def are_enough(units: Mapping[str, Sequence[str]], busy: Mapping[str, int], room: int) -> bool:
-    """Whether nobody who was served later goes before these accounts."""
-    return sum(1 for account, own in units.items() if own and not busy.get(account)) >= room
-
-
 def together(
     fast: Sequence[Turn], normal: Sequence[Turn], *, live: int, share: float, at_work: int, room: int
 ) -> tuple[Turn, ...]:

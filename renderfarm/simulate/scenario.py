@@ -1,0 +1,184 @@
+"""What is simulated, read from layers of TOML: an engine's, a file's, the command line's."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pipeline.spec import Stage
+from renderfarm import stages
+from renderfarm.settings import Settings
+
+#: What is known, or assumed, of the engines: a layer each, to be copied from.
+_ENGINES = Path(__file__).with_name("engines")
+#: Those that there are.
+ENGINES = ("embedded", "gpu")
+#: What a farm has that is told nothing.
+_USUAL = Settings(database_url="")
+_STRICT = {"extra": "forbid"}
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Some = Annotated[float, Field(gt=0)]
+Any_ = Annotated[float, Field(ge=0)]
+
+
+class ScenarioError(Exception):
+    """A scenario cannot be read; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """The orders that come in: by chance, at a rate that may change over the time."""
+
+    __pydantic_config__ = _STRICT
+
+    jobs_per_hour: Some = 20
+    hours: Some = 8
+    #: How the jobs are spread over the hours, in equal parts of them; empty: evenly.
+    profile: tuple[Any_, ...] = ()
+    #: Of a clip: the median, and the sigma of the logarithm (0: all are as long).
+    seconds: Some = 15
+    spread: Any_ = 0.5
+    #: Frames a second.
+    rate: Annotated[int, Field(ge=1)] = 30
+    #: Shares of the jobs: for V3; fast; of a stored character and scene; with addresses to fetch from.
+    v3: Share = 0.3
+    fast: Share = 0.1
+    prepared: Share = 0.0
+    addresses: Share = 0.0
+    #: Who sends them, each as often as the next.
+    accounts: Annotated[int, Field(ge=1)] = 20
+    #: What a minute of video weighs on its way in and out.
+    mb_per_minute: Any_ = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The workers of a queue, and how many there are by the units that wait or run, as KEDA would have it."""
+
+    __pydantic_config__ = _STRICT
+
+    #: How many there are at the least, and at the most (0: no more than that).
+    least: Annotated[int, Field(ge=0)] = 1
+    most: Annotated[int, Field(ge=0)] = 0
+    #: Units that wait or run for each worker that is wanted.
+    units_per_worker: Some = 1
+    #: Seconds between two looks; and for how long the most that was wanted is kept.
+    polling: Some = 30
+    cooldown: Any_ = 300
+    #: Seconds until a new worker's node is there, and from then until it takes work.
+    node_start: Any_ = 0
+    worker_start: Any_ = 10
+    #: What a worker has, and is paid for.
+    gpus: Any_ = 0
+    cpus: Any_ = 1
+
+    @property
+    def ceiling(self) -> int:
+        """The most workers that there may be."""
+        return max(self.least, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds that a worker has a unit of a stage: for itself, for each of its spans, for each frame."""
+
+    __pydantic_config__ = _STRICT
+
+    unit: Any_ = 0
+    span: Any_ = 0
+    frame: Any_ = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """Seconds from what is announced to its admission, and from there into a free worker's hands."""
+
+    __pydantic_config__ = _STRICT
+
+    admission: Any_ = 0.01
+    delivery: Any_ = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What is paid, in dollars: assumptions, list prices differ by a factor of three."""
+
+    __pydantic_config__ = _STRICT
+
+    gpu_hour: Any_ = 2.50
+    cpu_hour: Any_ = 0.04
+    gb: Any_ = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The farm's own settings that the model keeps to, by their names."""
+
+    __pydantic_config__ = _STRICT
+
+    account_running_cap: Annotated[int, Field(ge=1)] = _USUAL.account_running_cap
+    fast_share: Share = _USUAL.fast_share
+    queue_deadline_seconds: Some = _USUAL.queue_deadline_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """All of it."""
+
+    __pydantic_config__ = _STRICT
+
+    seed: int = 0
+    #: A job should have begun within so many seconds.
+    slo_seconds: Some = 60
+    demand: Demand = field(default_factory=Demand)
+    #: By queue.
+    pools: Mapping[str, Pool] = field(default_factory=lambda: {queue: Pool() for queue in stages.ALL})
+    #: By the queue of the job's model, and stage; a stage that is not there takes no time.
+    costs: Mapping[str, Mapping[Stage, Cost]] = field(default_factory=dict)
+    delays: Delays = field(default_factory=Delays)
+    prices: Prices = field(default_factory=Prices)
+    rules: Rules = field(default_factory=Rules)
+
+
+def scenario_of(*layers: Mapping[str, Any]) -> Scenario:
+    """The scenario that the layers make, each over those before; raises ``ScenarioError``."""
+    queues: dict[str, Any] = {"pools": {queue: {} for queue in stages.ALL}}
+    try:
+        scenario = TypeAdapter(Scenario).validate_python(reduce(_over, layers, queues))
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        where = ".".join(map(str, first["loc"]))
+        raise ScenarioError(f"{where}: {first['msg']}") from error
+    if strange := (set(scenario.pools) - set(stages.ALL)) | (set(scenario.costs) - set(stages.QUEUES.values())):
+        raise ScenarioError(f"there is no queue {', '.join(sorted(strange))}")
+    return scenario
+
+
+def layer_of(path: Path) -> dict[str, Any]:
+    """What a TOML file says; raises ``ScenarioError``."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
+
+
+def engine_layer(name: str) -> dict[str, Any]:
+    """What is known of an engine."""
+    return layer_of(_ENGINES / f"{name}.toml")
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``below`` with what ``above`` says, table by table."""
+    both = {
+        name: _over(below[name], value)
+        for name, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+    }
+    return {**below, **above, **both}
