@@ -103,7 +103,7 @@ def orders(demand: Demand, seed: int) -> list[Order]:
 
 
 def orders_in(path: Path, demand: Demand, seed: int) -> list[Order]:
-    """Those of a CSV file with a column ``at``, in seconds, and any of ``COLUMNS``; raises ``ScenarioError``."""
+    """Those of a CSV file: ``at``, in seconds, and any other of ``COLUMNS``; raises ``ScenarioError``."""
     dice, read = _Dice(demand, seed), []
     try:
         with path.open(newline="") as file:

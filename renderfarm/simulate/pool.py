@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from renderfarm.simulate.scenario import Pool
 from renderfarm.turns import Turn, in_turn
 
 #: What happens in simulated time.
-Happening = Iterator[Event]
+Happening = Generator[Event, Any, None]
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +128,7 @@ class Rule:
 class Workers:
     """The pool of a queue: who stands in its lines, what is admitted, who works."""
 
-    def __init__(self, env: Environment, pool: Pool, announce: Any) -> None:
+    def __init__(self, env: Environment, pool: Pool, announce: Callable[[], None]) -> None:
         self._env, self._pool, self._announce = env, pool, announce
         self.lines = {True: Line(), False: Line()}
         #: Units that wait or are admitted, workers that are there, that work, that are paid for.

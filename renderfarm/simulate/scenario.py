@@ -156,7 +156,9 @@ def scenario_of(*layers: Mapping[str, Any]) -> Scenario:
         [first, *_] = error.errors()
         where = ".".join(map(str, first["loc"]))
         raise ScenarioError(f"{where}: {first['msg']}") from error
-    if strange := (set(scenario.pools) - set(stages.ALL)) | (set(scenario.costs) - set(stages.QUEUES.values())):
+    if strange := (set(scenario.pools) - set(stages.ALL)) | (
+        set(scenario.costs) - set(stages.QUEUES.values())
+    ):
         raise ScenarioError(f"there is no queue {', '.join(sorted(strange))}")
     return scenario
 
