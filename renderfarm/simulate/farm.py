@@ -42,8 +42,9 @@ class _Farm:
         self._env = Environment()
         self._over = self._env.event()
         self._called = False
+        cap = scenario.rules.account_running_cap
         self._pools = {
-            queue: Workers(self._env, pool, self._announce) for queue, pool in scenario.pools.items()
+            queue: Workers(self._env, pool, cap, self._announce) for queue, pool in scenario.pools.items()
         }
         #: Units that are admitted or run, by account, of normal and of fast jobs.
         self._busy: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
@@ -108,7 +109,9 @@ class _Farm:
             if not (row["fast"] and stage in BY_SPANS):
                 spans = [len(span) for span in spans_of(stage, plan, order.video, ())]
             job.left[stage] = job.left.get(stage, 0) + 1
-            self._wait(self._pools[row["queue"]], Unit(row["id"], job, stage, spans))
+            pool = self._pools[row["queue"]]
+            pool.open[order.fast][order.account] += 1
+            self._wait(pool, Unit(row["id"], job, stage, spans))
 
     def _wait(self, pool: Workers, unit: Unit) -> None:
         order = unit.job.order
@@ -173,6 +176,7 @@ class _Farm:
         if unit.spans:
             self._wait(pool, unit)
         else:
+            pool.open[order.fast][order.account] -= 1
             self._finish(unit)
         pool.release(worker)
         self._hand_out(pool)

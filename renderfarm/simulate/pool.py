@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,6 +16,9 @@ from pipeline.spec import Stage
 from renderfarm.simulate.demand import Order
 from renderfarm.simulate.scenario import Pool
 from renderfarm.turns import Turn, in_turn
+
+#: The chart's policies: twice as many or four more in so many seconds; how many fewer is each pool's own.
+_MORE_AT_ONCE, _MORE_SECONDS, _FEWER_SECONDS = 4, 30.0, 300.0
 
 #: What happens in simulated time.
 Happening = Generator[Event, Any, None]
@@ -109,28 +112,45 @@ class Line:
 
 
 class Rule:
-    """How many workers are wanted: by the units there are, and not fewer at once."""
+    """How many workers are wanted: the chart's ScaledObject, which is KEDA's trigger and the HPA's behavior."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        #: What was wanted, and by how much their number was changed, at which time.
         self._lately: deque[tuple[float, int]] = deque()
+        self._changes: deque[tuple[float, int]] = deque()
 
-    def wanted(self, now: float, units: int) -> int:
-        """The most that was wanted within the cooldown, between the least and the most there may be."""
+    def wanted(self, now: float, units: int, there: int) -> int:
+        """How many there should be, of whom ``there`` are now."""
         own = self._pool
-        target = min(own.ceiling, max(own.least, math.ceil(units / own.units_per_worker)))
+        target = math.ceil((own.headroom + units) / own.units_per_worker)
+        target = min(own.ceiling, max(own.least, target))
         self._lately.append((now, target))
-        while self._lately[0][0] < now - own.cooldown:
+        while self._lately[0][0] < now - own.stabilization:
             self._lately.popleft()
-        return max(each for _, each in self._lately)
+        while self._changes and self._changes[0][0] <= now - _FEWER_SECONDS:
+            self._changes.popleft()
+        if target > there == 0:
+            return 1  # by KEDA itself; the rest is the HPA's
+        came = sum(change for at, change in self._changes if change > 0 and at > now - _MORE_SECONDS)
+        went = -sum(change for _, change in self._changes if change < 0)
+        most = max(2 * (there - came), there - came + _MORE_AT_ONCE)
+        fewest = there + went - own.fewer_at_once
+        highest = max(each for _, each in self._lately)
+        wanted = max(there, min(target, most)) if target > there else min(there, max(highest, fewest))
+        if wanted != there:
+            self._changes.append((now, wanted - there))
+        return wanted
 
 
 class Workers:
     """The pool of a queue: who stands in its lines, what is admitted, who works."""
 
-    def __init__(self, env: Environment, pool: Pool, announce: Callable[[], None]) -> None:
-        self._env, self._pool, self._announce = env, pool, announce
+    def __init__(self, env: Environment, pool: Pool, cap: int, announce: Callable[[], None]) -> None:
+        self._env, self._pool, self._cap, self._announce = env, pool, cap, announce
         self.lines = {True: Line(), False: Line()}
+        #: Units that are to be done, or are being done, by account, of fast and of normal jobs.
+        self.open: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         #: Units that wait or are admitted, workers that are there, that work, that are paid for.
         self.waiting, self.live, self.busy, self.paid = (Level(env) for _ in range(4))
         #: Admitted units: all that are to be claimed, and those in whose place nobody comes yet.
@@ -165,12 +185,17 @@ class Workers:
         rule = Rule(self._pool)
         while True:
             there = self.live.value - self._leaving + self._starting
-            more = rule.wanted(self._env.now, self.waiting.value + self.busy.value) - there
+            more = rule.wanted(self._env.now, self._demand(), there) - there
             for _ in range(more):
                 self._env.process(self._start())
             for _ in range(-more):
                 self._dismiss()
             yield self._env.timeout(self._pool.polling)
+
+    def _demand(self) -> int:
+        """Units that could run: of an account's normal jobs no more than its cap, as the trigger counts them."""
+        capped = sum(min(units, self._cap) for units in self.open[False].values())
+        return capped + self.open[True].total()
 
     def _start(self) -> Happening:
         self._starting += 1

@@ -24,8 +24,8 @@ _USUAL = Settings(database_url="")
 _STRICT = {"extra": "forbid"}
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Some = Annotated[float, Field(gt=0)]
-Any_ = Annotated[float, Field(ge=0)]
+Size = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 class ScenarioError(Exception):
@@ -38,13 +38,13 @@ class Demand:
 
     __pydantic_config__ = _STRICT
 
-    jobs_per_hour: Some = 20
-    hours: Some = 8
+    jobs_per_hour: Size = 20
+    hours: Size = 8
     #: How the jobs are spread over the hours, in equal parts of them; empty: evenly.
-    profile: tuple[Any_, ...] = ()
+    profile: tuple[Amount, ...] = ()
     #: Of a clip: the median, and the sigma of the logarithm (0: all are as long).
-    seconds: Some = 15
-    spread: Any_ = 0.5
+    seconds: Size = 15
+    spread: Amount = 0.5
     #: Frames a second.
     rate: Annotated[int, Field(ge=1)] = 30
     #: Shares of the jobs: for V3; fast; of a stored character and scene; with addresses to fetch from.
@@ -55,29 +55,32 @@ class Demand:
     #: Who sends them, each as often as the next.
     accounts: Annotated[int, Field(ge=1)] = 20
     #: What a minute of video weighs on its way in and out.
-    mb_per_minute: Any_ = 30
+    mb_per_minute: Amount = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The workers of a queue, and how many there are by the units that wait or run, as KEDA would have it."""
+    """The workers of a queue, and how many there are by the units that wait or run, as the chart has it."""
 
     __pydantic_config__ = _STRICT
 
     #: How many there are at the least, and at the most (0: no more than that).
     least: Annotated[int, Field(ge=0)] = 1
     most: Annotated[int, Field(ge=0)] = 0
-    #: Units that wait or run for each worker that is wanted.
-    units_per_worker: Some = 1
-    #: Seconds between two looks; and for how long the most that was wanted is kept.
-    polling: Some = 30
-    cooldown: Any_ = 300
+    #: Workers wanted besides: one for each of so many units that could run.
+    headroom: Annotated[int, Field(ge=0)] = 0
+    units_per_worker: Size = 1
+    #: Seconds between two looks; and a worker goes when it was one too many for so long, and so many at most
+    #: in five minutes.
+    polling: Size = 15
+    stabilization: Amount = 300
+    fewer_at_once: Annotated[int, Field(ge=1)] = 4
     #: Seconds until a new worker's node is there, and from then until it takes work.
-    node_start: Any_ = 0
-    worker_start: Any_ = 10
+    node_start: Amount = 0
+    worker_start: Amount = 10
     #: What a worker has, and is paid for.
-    gpus: Any_ = 0
-    cpus: Any_ = 1
+    gpus: Amount = 0
+    cpus: Amount = 1
 
     @property
     def ceiling(self) -> int:
@@ -91,9 +94,9 @@ class Cost:
 
     __pydantic_config__ = _STRICT
 
-    unit: Any_ = 0
-    span: Any_ = 0
-    frame: Any_ = 0
+    unit: Amount = 0
+    span: Amount = 0
+    frame: Amount = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +105,8 @@ class Delays:
 
     __pydantic_config__ = _STRICT
 
-    admission: Any_ = 0.01
-    delivery: Any_ = 0.01
+    admission: Amount = 0.01
+    delivery: Amount = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +115,9 @@ class Prices:
 
     __pydantic_config__ = _STRICT
 
-    gpu_hour: Any_ = 2.50
-    cpu_hour: Any_ = 0.04
-    gb: Any_ = 0.05
+    gpu_hour: Amount = 2.50
+    cpu_hour: Amount = 0.04
+    gb: Amount = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ class Rules:
 
     account_running_cap: Annotated[int, Field(ge=1)] = _USUAL.account_running_cap
     fast_share: Share = _USUAL.fast_share
-    queue_deadline_seconds: Some = _USUAL.queue_deadline_seconds
+    queue_deadline_seconds: Size = _USUAL.queue_deadline_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,7 @@ class Scenario:
 
     seed: int = 0
     #: A job should have begun within so many seconds.
-    slo_seconds: Some = 60
+    slo_seconds: Size = 60
     demand: Demand = field(default_factory=Demand)
     #: By queue.
     pools: Mapping[str, Pool] = field(default_factory=lambda: {queue: Pool() for queue in stages.ALL})
