@@ -112,7 +112,7 @@ class Line:
 
 
 class Rule:
-    """How many workers are wanted: the chart's ScaledObject, which is KEDA's trigger and the HPA's behavior."""
+    """How many workers are wanted: the chart's ScaledObject, KEDA's trigger with the HPA's behavior."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -193,7 +193,7 @@ class Workers:
             yield self._env.timeout(self._pool.polling)
 
     def _demand(self) -> int:
-        """Units that could run: of an account's normal jobs no more than its cap, as the trigger counts them."""
+        """Units that could run, as the trigger counts them: of an account's normal jobs up to its cap."""
         capped = sum(min(units, self._cap) for units in self.open[False].values())
         return capped + self.open[True].total()
 
