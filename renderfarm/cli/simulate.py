@@ -11,10 +11,9 @@ import click
 
 from renderfarm.cli.common import as_json, emit, table
 from renderfarm.local.errors import StackError
+from renderfarm.simulate import ENGINES
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-#: The engines that something is known of (``renderfarm.simulate.engines``).
-_ENGINES = click.Choice(["embedded", "gpu"])
 _SHARE = click.FloatRange(0, 1)
 
 
@@ -39,7 +38,7 @@ _WORKERS = _Workers()
 
 @click.command()
 @click.argument("scenario", required=False, type=_FILE)
-@click.option("--engine", type=_ENGINES, default="embedded", show_default=True, help="gpu: an assumption.")
+@click.option("--engine", type=click.Choice(ENGINES), default="embedded", show_default=True, help="gpu: an assumption.")
 @click.option("--jobs-per-hour", type=float, help="How many come, by chance.")
 @click.option("--hours", type=float, help="For how long they come.")
 @click.option("--profile", metavar="N,N,...", help="How they are spread over the hours, in equal parts.")

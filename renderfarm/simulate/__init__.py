@@ -12,3 +12,6 @@ The discrete events are simpy's: MIT, pure Python with types, 4.1.2 of this year
 Not in it: failures and retries, the ingress, the time that PostgreSQL takes under load, webhooks. A job that
 waits beyond its deadline is counted and drawn all the same.
 """
+
+#: Engines that something is known of, or assumed: a layer each in ``engines/``, to be copied from.
+ENGINES = ("embedded", "gpu")

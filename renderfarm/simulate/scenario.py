@@ -15,10 +15,7 @@ from pipeline.spec import Stage
 from renderfarm import stages
 from renderfarm.settings import Settings
 
-#: What is known, or assumed, of the engines: a layer each, to be copied from.
 _ENGINES = Path(__file__).with_name("engines")
-#: Those that there are.
-ENGINES = ("embedded", "gpu")
 #: What a farm has that is told nothing.
 _USUAL = Settings(database_url="")
 _STRICT = {"extra": "forbid"}
@@ -175,7 +172,7 @@ def layer_of(path: Path) -> dict[str, Any]:
 
 
 def engine_layer(name: str) -> dict[str, Any]:
-    """What is known of an engine."""
+    """What is known of one of ``ENGINES``."""
     return layer_of(_ENGINES / f"{name}.toml")
 
 

@@ -38,7 +38,7 @@ WORKERS: Mapping[str, int] = {"v3": 2, "v4": 3, "cpu": 1}
 MS: Mapping[Model, int] = {Model.V3: 200, Model.V4: 250}
 QUICK_MS = 20
 #: Frames of the clips: an order has the one that is nearest to its length.
-_CLIPS = (30, 60, 90, 120, 180)
+CLIPS = (30, 60, 90, 120, 180)
 #: Those by which costs are measured: one piece and one segment; two segments; two pieces and four segments.
 _ALONE = (15, 90, 240)
 _RATE = 30
@@ -84,7 +84,7 @@ def capacity(
     ms = dict.fromkeys(Model, QUICK_MS) if quick else MS
     clips = {
         frames: make_clip(ground.folder / f"{frames}.mp4", frames=frames, size="128x96", rate=_RATE)
-        for frames in {*_CLIPS, *_ALONE}
+        for frames in {*CLIPS, *_ALONE}
     }
     engines = {f"engine_{queue}": f"fixed:ms={ms[model]}" for model, queue in stages.QUEUES.items()}
     with Farm.open(ground, workers=WORKERS, **{**steady("fixed:ms=0"), **engines}) as farm:
@@ -155,10 +155,10 @@ def _cost(stage: Stage, alone: Sequence[Mapping[str, Unit]], drawn: float) -> di
         known = drawn * frames if stage is Stage.SEGMENT else 0.0
         shapes.append([1, spans, frames if spans and not known else 0])
         seconds.append(_seconds(job[stage].started_at, job[stage].finished_at) - known)
-    return dict(zip(("unit", "span", "frame"), _least_squares(shapes, seconds), strict=True))
+    return dict(zip(("unit", "span", "frame"), least_squares(shapes, seconds), strict=True))
 
 
-def _least_squares(shapes: Sequence[Sequence[int]], seconds: Sequence[float]) -> list[float]:
+def least_squares(shapes: Sequence[Sequence[int]], seconds: Sequence[float]) -> list[float]:
     """What each column of the shapes takes; one that would take less than nothing takes nothing."""
     columns, found = [True] * len(shapes[0]), np.zeros(len(shapes[0]))
     while True:
@@ -170,7 +170,7 @@ def _least_squares(shapes: Sequence[Sequence[int]], seconds: Sequence[float]) ->
 
 def _cut(farm: Farm, clips: Mapping[int, Path], order: Order) -> Order:
     """The order with the clip that is nearest to what it wanted."""
-    frames = min(_CLIPS, key=lambda each: abs(each - order.video.frames))
+    frames = min(CLIPS, key=lambda each: abs(each - order.video.frames))
     return replace(order, video=farm.judged(clips[frames]).video)
 
 
