@@ -9,10 +9,9 @@ from renderfarm.trial.ground import Ground
 
 
 def test_costs_are_found_in_what_units_took_and_are_never_below_nothing() -> None:
-    shapes = [[1, 1, 15], [1, 2, 90], [1, 4, 240]]
-    assert capacity.least_squares(shapes, [0.2 + 0.1 * b + 0.01 * c for _, b, c in shapes]) == pytest.approx(
-        [0.2, 0.1, 0.01]
-    )
+    shapes = [[1, 1, 15], [1, 1, 90], [1, 2, 240]]
+    took = [0.2 + 0.1 * spans + 0.01 * frames for _, spans, frames in shapes]
+    assert capacity.least_squares(shapes, took) == pytest.approx([0.2, 0.1, 0.01])
     assert min(capacity.least_squares(shapes, [0.5, 0.4, 0.3])) == 0
 
 
