@@ -38,7 +38,9 @@ _WORKERS = _Workers()
 
 @click.command()
 @click.argument("scenario", required=False, type=_FILE)
-@click.option("--engine", type=click.Choice(ENGINES), default="embedded", show_default=True, help="gpu: an assumption.")
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default="embedded", show_default=True, help="gpu: an assumption."
+)
 @click.option("--jobs-per-hour", type=float, help="How many come, by chance.")
 @click.option("--hours", type=float, help="For how long they come.")
 @click.option("--profile", metavar="N,N,...", help="How they are spread over the hours, in equal parts.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from simpy import Environment, Event
 
@@ -96,7 +96,7 @@ class _Farm:
 
     def _has_room_for_fast(self, pool: Workers) -> bool:
         free = pool.idle - pool.unclaimed
-        return takes_fast(free) and takes_fast(free, len(self._next_turns(pool, free)))
+        return takes_fast(free) and takes_fast(free, len(self._next_turns(pool, self._busy, free)))
 
     def _make(self, job: Job, new: Sequence[Stage]) -> None:
         """The units of more stages of a job, as the farm plans them; they wait."""
@@ -128,11 +128,13 @@ class _Farm:
             look.callbacks.append(self._admit)
 
     def _admit(self, _: Event) -> None:
+        """One round: who is busy is counted once, for all queues, as the dispatcher does."""
         self._called = False
+        busy = {fast: counted.copy() for fast, counted in self._busy.items()}
         for pool in self._pools.values():
             if (room := room_for(pool.idle, pool.unclaimed)) <= 0:
                 continue
-            for turn in self._next_turns(pool, room):
+            for turn in self._next_turns(pool, busy, room):
                 pool.lines[turn.fast].serve(turn)
                 self._busy[turn.fast][turn.account_id] += 1
                 pool.fast += turn.fast
@@ -140,10 +142,12 @@ class _Farm:
                 pool.messages.append(self._waiting.pop(turn.unit_id))
             self._hand_out(pool)
 
-    def _next_turns(self, pool: Workers, room: int) -> tuple[Turn, ...]:
+    def _next_turns(
+        self, pool: Workers, busy: Mapping[bool, Mapping[str, int]], room: int
+    ) -> tuple[Turn, ...]:
         rules = self._scenario.rules
         fast, normal = (
-            pool.lines[kind].next_turns(self._busy[kind], fast=kind, room=room, cap=cap)
+            pool.lines[kind].next_turns(busy[kind], fast=kind, room=room, cap=cap)
             for kind, cap in ((True, None), (False, rules.account_running_cap))
         )
         live = pool.live.value
@@ -172,7 +176,7 @@ class _Farm:
                 break
         pool.busy.add(-1)
         pool.fast -= order.fast
-        self._busy[order.fast][order.account] -= 1
+        self._free(order)
         if unit.spans:
             self._wait(pool, unit)
         else:
@@ -181,6 +185,12 @@ class _Farm:
         pool.release(worker)
         self._hand_out(pool)
         self._announce()
+
+    def _free(self, order: Order) -> None:
+        busy = self._busy[order.fast]
+        busy[order.account] -= 1
+        if not busy[order.account]:
+            del busy[order.account]
 
     def _finish(self, unit: Unit) -> None:
         """Whoever finishes the last unit of a stage makes the next, or ends the job."""
