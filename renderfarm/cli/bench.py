@@ -148,7 +148,7 @@ def hostile(files: int | None, seed: int, full: bool, as_json: bool) -> None:
 @as_json
 def capacity(jobs: int, runs: int, seed: int, quick: bool, as_json: bool) -> None:
     """Send the same jobs to a real farm and to the model of `farm simulate`, and compare."""
-    from renderfarm.trial.capacity import capacity as compare
+    from renderfarm.trial.capacity.bench import capacity as compare
     from renderfarm.trial.ground import Ground
 
     def tell(line: str) -> None:

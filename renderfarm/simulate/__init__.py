@@ -3,7 +3,7 @@
 scenario   what is asked: demand, pools, costs, prices
 demand     the orders that come in, from a seed or a file
 farm       the model: the farm's own plans and its rules of whose turn it is, in simulated time
-pool       the workers of a queue, and the rule by which there are more or fewer
+pool       the workers of a queue; ``line``: who waits for them; ``scale``: by which rule they come and go
 outcome    what came of it, and its figures
 plot       the same over time, as a picture
 

@@ -1,24 +1,19 @@
-"""The workers of a queue in simulated time, those who stand in its lines, and the rule that scales it."""
+"""The workers of a queue in simulated time, and the units in front of them."""
 
 from __future__ import annotations
 
-import math
-from bisect import insort
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from simpy import Environment, Event
 
 from pipeline.spec import Stage
 from renderfarm.simulate.demand import Order
+from renderfarm.simulate.line import Line
+from renderfarm.simulate.scale import Rule
 from renderfarm.simulate.scenario import Pool
-from renderfarm.turns import Turn, in_turn
-
-#: The chart's policies: twice as many or four more in so many seconds; how many fewer is each pool's own.
-_MORE_AT_ONCE, _MORE_SECONDS, _FEWER_SECONDS = 4, 30.0, 300.0
 
 #: What happens in simulated time.
 Happening = Generator[Event, Any, None]
@@ -70,77 +65,6 @@ class Level:
     def area(self) -> float:
         """The integral until now."""
         return self._area + self.value * (self._env.now - self._since)
-
-
-class Line:
-    """Accounts with units waiting, in the order in which they were served: what the rows of a line hold."""
-
-    def __init__(self) -> None:
-        self._accounts: dict[str, list[tuple[float, str]]] = {}
-        self._served: dict[str, int] = {}
-        self._clock = count()
-
-    def join(self, account: str, queued_at: float, unit_id: str) -> None:
-        """A unit begins to wait, behind those of the account's older jobs."""
-        if account not in self._accounts:
-            self._accounts[account] = []
-            self._served[account] = next(self._clock)
-        insort(self._accounts[account], (queued_at, unit_id))
-
-    def next_turns(self, busy: Mapping[str, int], *, fast: bool, room: int, cap: int | None) -> list[Turn]:
-        """Whose turn it is; accounts that have nothing more leave the line."""
-        units: dict[str, list[str]] = {}
-        gone, fresh = [], 0
-        for account, own in self._accounts.items():
-            if not own:
-                gone.append(account)
-                continue
-            units[account] = [unit_id for _, unit_id in own[:room]]
-            fresh += not busy.get(account)
-            if fresh >= room:  # nobody who comes later goes before these
-                break
-        for account in gone:
-            del self._accounts[account], self._served[account]
-        return in_turn(units, self._served, busy, fast=fast, room=room, cap=cap)
-
-    def serve(self, turn: Turn) -> None:
-        """The unit is admitted, and its account goes to the end."""
-        own = self._accounts.pop(turn.account_id)
-        own.remove(next(each for each in own if each[1] == turn.unit_id))
-        self._accounts[turn.account_id] = own
-        self._served[turn.account_id] = next(self._clock)
-
-
-class Rule:
-    """How many workers are wanted: the chart's ScaledObject, KEDA's trigger with the HPA's behavior."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        #: What was wanted, and by how much their number was changed, at which time.
-        self._lately: deque[tuple[float, int]] = deque()
-        self._changes: deque[tuple[float, int]] = deque()
-
-    def wanted(self, now: float, units: int, there: int) -> int:
-        """How many there should be, of whom ``there`` are now."""
-        own = self._pool
-        target = math.ceil((own.headroom + units) / own.units_per_worker)
-        target = min(own.ceiling, max(own.least, target))
-        self._lately.append((now, target))
-        while self._lately[0][0] < now - own.stabilization:
-            self._lately.popleft()
-        while self._changes and self._changes[0][0] <= now - _FEWER_SECONDS:
-            self._changes.popleft()
-        if target > there == 0:
-            return 1  # by KEDA itself; the rest is the HPA's
-        came = sum(change for at, change in self._changes if change > 0 and at > now - _MORE_SECONDS)
-        went = -sum(change for _, change in self._changes if change < 0)
-        most = max(2 * (there - came), there - came + _MORE_AT_ONCE)
-        fewest = there + went - own.fewer_at_once
-        highest = max(each for _, each in self._lately)
-        wanted = max(there, min(target, most)) if target > there else min(there, max(highest, fewest))
-        if wanted != there:
-            self._changes.append((now, wanted - there))
-        return wanted
 
 
 class Workers:

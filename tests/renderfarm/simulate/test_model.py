@@ -16,7 +16,7 @@ from pipeline.units import spans_of
 from renderfarm.simulate.demand import Order, orders
 from renderfarm.simulate.farm import simulate
 from renderfarm.simulate.outcome import Outcome, figures
-from renderfarm.simulate.pool import Rule
+from renderfarm.simulate.scale import Rule
 from renderfarm.simulate.scenario import Pool, Scenario, ScenarioError, engine_layer, scenario_of
 
 NO_DELAY = {"delays": {"admission": 0, "delivery": 0}}
