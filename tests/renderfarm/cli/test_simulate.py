@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_a_file_with_strange_columns_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["simulate", "--trace", str(tmp_path / "trace.csv")])
     assert result.exit_code == 1
     assert "colour" in result.stderr
+
+
+def test_the_commands_of_the_sizing_page_are_such_as_can_be_given() -> None:
+    page = (ROOT / "deploy" / "sizing.md").read_text()
+    day = re.search(r"^DAY=(.*)$", page, re.MULTILINE)
+    commands = re.findall(r"`\./farm simulate (-.*?)`", page)
+    assert day is not None
+    assert len(commands) > 5
+    for command in commands:
+        arguments = command.replace("$DAY", day[1]).split()
+        assert figures(*arguments, "--jobs-per-hour", 30, "--hours", 1)["jobs"] > 0  # the last one counts
 
 
 def test_the_command_line_loads_none_of_it() -> None:
