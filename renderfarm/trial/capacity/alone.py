@@ -19,16 +19,21 @@ from renderfarm.trial.speed.run import render
 
 #: Frames of the clips: one piece and one segment; two segments; two pieces and four segments.
 FRAMES = (15, 90, 240)
+QUICK_FRAMES = FRAMES[:2]
+_ROUNDS = 3
 #: The units of a normal job: one a stage.
 Units = Mapping[str, Unit]
 
 
-def alone(farm: Farm, workers: Mapping[str, int], clips: Mapping[int, Path], rounds: int) -> list[Units]:
+def alone(
+    farm: Farm, workers: Mapping[str, int], clips: Mapping[int, Path], *, quick: bool = False
+) -> list[Units]:
     """The units, by stage, of V3 jobs that had the farm for themselves; its workers have drawn before."""
     for model, queue in stages.QUEUES.items():
         for _ in range(workers[queue]):
             render(farm, clips[FRAMES[0]], model=model)
-    runs = [render(farm, clips[frames], model=Model.V3) for _ in range(rounds) for frames in FRAMES]
+    wanted = QUICK_FRAMES if quick else FRAMES * _ROUNDS
+    runs = [render(farm, clips[frames], model=Model.V3) for frames in wanted]
     return [{unit.stage: unit for unit in farm.units(run.job_id).values()} for run in runs]
 
 
