@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 from collections.abc import Mapping
@@ -54,6 +55,18 @@ def mean_wait(outcome: Outcome) -> float:
     return sum(render.wait for render in outcome.renders) / len(outcome.renders)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_wait_is_that_of_the_first_free_worker(workers: int) -> None:
+    sent, free, expected = poisson(0.02 * workers, 40, 400), [0.0] * workers, {}
+    for each in sent:  # Lindley's recursion, for as many as there are
+        start = max(heapq.heappop(free), each.at)
+        expected[each.number] = start - each.at
+        heapq.heappush(free, start + each.video.frames)
+    found = {render.order.number: render.wait for render in simulate(scenario(workers), sent).renders}
+    assert found == pytest.approx(expected)
+    assert max(expected.values()) > 60
+
+
 @pytest.mark.parametrize(("workers", "load"), [(1, 0.6), (4, 0.7)])
 def test_waits_are_those_of_an_mmc_queue(workers: int, load: float) -> None:
     frames, rate = 40, load * workers / 40
@@ -61,14 +74,14 @@ def test_waits_are_those_of_an_mmc_queue(workers: int, load: float) -> None:
     waiting = a**workers / math.factorial(workers) / (1 - load)
     erlang = waiting / (sum(a**k / math.factorial(k) for k in range(workers)) + waiting)
     expected = erlang * frames / (workers * (1 - load))
-    found = simulate(scenario(workers), poisson(rate, frames, 10_000))
+    found = simulate(scenario(workers), poisson(rate, frames, 6_000))
     assert mean_wait(found) == pytest.approx(expected, rel=0.1)
     use = found.pools["v4"]
     assert use.busy / use.workers == pytest.approx(load, rel=0.05)
 
 
 def test_waits_are_those_of_an_md1_queue() -> None:
-    own = {"demand": {"jobs_per_hour": 63, "hours": 150, "seconds": 4 / 3, "spread": 0, "v3": 0, "fast": 0}}
+    own = {"demand": {"jobs_per_hour": 63, "hours": 80, "seconds": 4 / 3, "spread": 0, "v3": 0, "fast": 0}}
     asked = scenario(1, **own)
     sent = [replace(each, stages=(Stage.SEGMENT,)) for each in orders(asked.demand, 3)]
     load, service = 63 * 40 / 3600, 40
