@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.spec import Model, Stage, VideoInfo, plan_for
+from pipeline.spec import RENDER, Model, Stage, VideoInfo, plan_for
 from pipeline.units import spans_of
 from renderfarm.simulate.demand import Order, orders
 from renderfarm.simulate.farm import simulate
@@ -165,6 +165,14 @@ def test_an_account_has_no_more_at_once_than_its_cap() -> None:
     assert simulate(
         scenario_of(scenario_layer({"least": 10}), NO_DELAY, capped), shared
     ).seconds == pytest.approx(30)
+
+
+def test_what_an_account_at_its_cap_has_begun_is_ended_before_more_is() -> None:
+    asked = scenario_of(engine_layer("embedded"), {"pools": {"v4": {"least": 8}}})
+    sent = [order(number, 0, 300, stages=RENDER, mode="full_pipeline") for number in range(20)]
+    found = simulate(asked, sent).renders
+    [alone] = simulate(asked, sent[:1]).renders
+    assert max(render.ended - render.started for render in found) < 3 * alone.whole
 
 
 def test_who_sends_one_job_does_not_wait_for_all_of_a_greedy_one() -> None:
