@@ -28,11 +28,10 @@ from renderfarm.pools import NOBODY, live_pools
 from renderfarm.settings import Settings
 from renderfarm.storage import Storage
 from renderfarm.sweep import Sweeper
+from renderfarm.turns import room_for
 
 log = logging.getLogger(__name__)
 
-#: Units of a queue that may be admitted beyond its idle workers, so that none waits for a message.
-SLACK = 2
 #: Names the admission among a server's advisory locks.
 _LOCK = 0x61646D74
 
@@ -69,7 +68,7 @@ def admit(session: Session, settings: Settings) -> list[Admitted]:
     admitted = []
     for queue, lines in line.standing(session).items():
         pool = pools.get(queue, NOBODY)
-        room = pool.idle + SLACK - busy.unclaimed.get(queue, 0)
+        room = room_for(pool.idle, busy.unclaimed.get(queue, 0))
         if room <= 0:
             continue
         turns = line.next_turns(session, settings, queue, lines, pool, busy, room)

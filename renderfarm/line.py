@@ -7,8 +7,6 @@ a bounded share of the pool is admitted first, and the rest only when nobody els
 
 from __future__ import annotations
 
-import heapq
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +20,10 @@ from renderfarm import stages
 from renderfarm.models import Line, Unit, UnitStatus
 from renderfarm.pools import NOBODY, Pool, live_pools
 from renderfarm.settings import Settings
+from renderfarm.turns import Turn, in_turn, takes_fast, together
 
 #: Lines read at a time, besides as many as there is room and as there are busy accounts.
 _PAGE = 8
-#: A fast job is taken when so many workers are free.
-_FAST_WORKERS = 2
 
 #: Which lines are there at all.
 _STANDING = text(
@@ -84,15 +81,6 @@ _MEND = text(
     ON CONFLICT DO NOTHING
     """
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A unit that is next."""
-
-    unit_id: str
-    account_id: str
-    fast: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +183,10 @@ def next_turns(
     if False in lines:
         cap = settings.account_running_cap
         normal = _in_line(session, queue, False, pins, busy.accounts[False], room, cap)
-    share = max(1, math.ceil(pool.live * settings.fast_share))
-    first = max(0, share - busy.fast.get(queue, 0))
-    units = [*fast.turns[:first], *normal.turns, *fast.turns[first:]]
+    share, at_work = settings.fast_share, busy.fast.get(queue, 0)
+    units = together(fast.turns, normal.turns, live=pool.live, share=share, at_work=at_work, room=room)
     empty = [(True, account) for account in fast.nobody] + [(False, account) for account in normal.nobody]
-    return Turns(tuple(units[:room]), tuple(empty))
+    return Turns(units, tuple(empty))
 
 
 def serve(session: Session, queue: str, turns: Turns, admitted: Collection[str]) -> None:
@@ -222,11 +209,11 @@ def room_for_fast(session: Session, settings: Settings, queue: str) -> bool:
     pools = live_pools(session, settings)
     pool, busy = pools.get(queue, NOBODY), busy_of(session, pools)
     free = pool.idle - busy.unclaimed.get(queue, 0)
-    if free < _FAST_WORKERS:
+    if not takes_fast(free):
         return False
     lines = standing(session).get(queue, set())
     wanted = next_turns(session, settings, queue, lines, pool, busy, free)
-    return free - len(wanted.units) >= _FAST_WORKERS
+    return takes_fast(free, len(wanted.units))
 
 
 def _in_line(
@@ -248,17 +235,8 @@ def _in_line(
         # Nobody who comes later goes before these.
         if sum(1 for account, own in units.items() if own and not busy.get(account)) >= room:
             break
-    heap = [(busy.get(account, 0) + 1, served[account], account, 0) for account, own in units.items() if own]
-    heapq.heapify(heap)
-    turns: list[Turn] = []
-    while heap and len(turns) < room:
-        turn, served_at, account, place = heapq.heappop(heap)
-        if cap is not None and turn > cap:
-            continue
-        turns.append(Turn(units[account][place], account, fast))
-        if place + 1 < len(units[account]):
-            heapq.heappush(heap, (turn + 1, served_at, account, place + 1))
-    return _Found(turns, [account for account, own in units.items() if not own])
+    found = in_turn(units, served, busy, fast=fast, room=room, cap=cap)
+    return _Found(found, [account for account, own in units.items() if not own])
 
 
 def _pages(

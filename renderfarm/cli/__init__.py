@@ -18,6 +18,7 @@ from renderfarm.cli.keys import keys
 from renderfarm.cli.processes import courier, dispatcher, exporter, migrate
 from renderfarm.cli.render import demo, render
 from renderfarm.cli.sheet import sheet
+from renderfarm.cli.simulate import simulate
 from renderfarm.cli.stack import down, status, up
 from renderfarm.cli.templates import templates
 from renderfarm.cli.test import test
@@ -43,6 +44,6 @@ for _command in (
     *(up, down, status, demo, render, jobs, job, sheet),
     *(characters, scenes, templates),
     *(accounts, keys, credits, webhooks, audit, completion),
-    *(test, bench, migrate, dispatcher, courier, exporter),
+    *(test, bench, simulate, migrate, dispatcher, courier, exporter),
 ):
     main.add_command(_command)

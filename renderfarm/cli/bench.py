@@ -143,6 +143,29 @@ def hostile(files: int | None, seed: int, full: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+@bench.command()
+@click.option("--jobs", default=40, show_default=True, help="How many are sent, more or less.")
+@click.option("--runs", default=3, show_default=True, help="On the real farm; the median counts.")
+@click.option("--seed", default=0, show_default=True, help="Of the jobs.")
+@click.option("--quick", is_flag=True, help="Frames take next to no time: whether it works, not how well.")
+@as_json
+def capacity(jobs: int, runs: int, seed: int, quick: bool, as_json: bool) -> None:
+    """Send the same jobs to a real farm and to the model of `farm simulate`, and compare."""
+    from renderfarm.trial.capacity.bench import capacity as compare
+    from renderfarm.trial.ground import Ground
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    with Interrupts(), Ground.open() as ground:
+        measured = compare(ground, jobs=jobs, runs=runs, seed=seed, quick=quick, tell=tell)
+    rows = [figure.row() for figure in measured.figures]
+    found = {"figures": [figure.to_json() for figure in measured.figures], "details": measured.details}
+    emit(found, as_json, lambda: table(("figure", "value", "must / goal", "verdict"), rows))
+    if not (quick or all(figure.met for figure in measured.figures)):
+        sys.exit(1)
+
+
 def with_table(text: str, rows: Sequence[Mapping[str, str]]) -> str:
     """``text`` with ``rows`` as the table between its two marks; raises ``StackError`` without marks."""
     before, opened, rest = text.partition(MARKS[0])

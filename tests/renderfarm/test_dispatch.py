@@ -21,7 +21,7 @@ from sqlalchemy import text
 from pipeline.spec import Model, Stage
 from renderfarm import dispatch, jobs
 from renderfarm.db import Database
-from renderfarm.dispatch import SLACK, Dispatcher
+from renderfarm.dispatch import Dispatcher
 from renderfarm.local import postgres as embedded
 from renderfarm.local.ports import free_port
 from renderfarm.messages import Message, Publish, celery_publisher
@@ -29,6 +29,7 @@ from renderfarm.migrate import migrate
 from renderfarm.models import Unit
 from renderfarm.settings import Settings
 from renderfarm.storage import FileStore
+from renderfarm.turns import SLACK
 from tests.renderfarm.farm import Farm, pins, worker
 from tests.services.processes import running
 from tests.waiting import until
