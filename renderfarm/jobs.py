@@ -51,6 +51,7 @@ __all__ = [
     "Outcome",
     "Submitted",
     "admit",
+    "call_off",
     "cancel",
     "drop_units",
     "fail",
@@ -346,6 +347,15 @@ def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -
     free.check_cancel(session, settings, job)
     _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
     return job
+
+
+def call_off(session: Session, settings: Settings, job_id: str) -> bool:
+    """End the job for the operator, however many its account has cancelled; False where it has ended."""
+    job = lock(session, job_id)
+    if job is None or job.status in FINAL:
+        return False
+    _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
+    return True
 
 
 def time_out(session: Session, settings: Settings, job_id: str) -> bool:

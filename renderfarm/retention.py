@@ -1,4 +1,4 @@
-"""Files of ended renders go when they have been kept for long enough: outputs and inputs each after their time.
+"""Files of ended renders go when they have been kept for long enough: outputs and inputs in their own time.
 
 What an asset is made of is not touched: a saved character or scene is kept until it is deleted, its picture
 or video too, since it is prepared anew from these when versions change. Uploads that no job has taken have
@@ -7,7 +7,7 @@ a time of their own (``uploads.py``).
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select, text
+from sqlalchemy import TextClause, select, text
 from sqlalchemy.orm import Session
 
 from renderfarm import holdings
@@ -32,7 +32,7 @@ def expire(session: Session, settings: Settings, limit: int) -> int:
     return len({job.id for job in (*outputs, *inputs)})
 
 
-def _old(session: Session, kept: ColumnElement[bool], days: float, limit: int) -> list[Job]:
+def _old(session: Session, kept: TextClause, days: float, limit: int) -> list[Job]:
     if not days:
         return []
     old = select(Job).where(kept, Job.completed_at < after(-days * _DAY)).order_by(Job.completed_at)

@@ -49,9 +49,9 @@ class Settings:
     s3_region: str = "us-east-1"
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
-    #: How browsers fetch finished files (see ``renderfarm.cdn``): ``public``, ``secure-link``, ``presigned`` or
-    #: ``cloudfront``. Empty: under ``cdn_base`` if there is one, else from the API's own ``/files`` (FileStore)
-    #: or by presigned addresses (S3Store).
+    #: How browsers fetch finished files (see ``renderfarm.cdn``): ``public``, ``secure-link``, ``presigned``
+    #: or ``cloudfront``. Empty: under ``cdn_base`` if there is one, else from the API's own ``/files``
+    #: (FileStore) or by presigned addresses (S3Store).
     cdn_style: str = ""
     #: What their addresses begin with.
     cdn_base: str = ""
@@ -61,8 +61,8 @@ class Settings:
     cdn_private_key: str = field(default="", repr=False)
     #: How long a signed address is good for.
     cdn_seconds: int = 24 * 3600
-    #: The caches that forget what is deleted: nginx with our configuration, each by its own address with commas
-    #: between, and the secret that they know; the id of a distribution of CloudFront.
+    #: The caches that forget what is deleted: nginx with our configuration, each by its own address with
+    #: commas between, and the secret that they know; the id of a distribution of CloudFront.
     cdn_purge_urls: str = ""
     cdn_purge_secret: str = field(default="", repr=False)
     cdn_distribution: str = ""

@@ -19,14 +19,18 @@ from renderfarm import credits
 from renderfarm.bell import WORK
 from renderfarm.errors import FarmError
 
+#: Its keys do not work any more: it was deleted since this one was asked for.
+_NO_ACCOUNT = "CS-ORAU-002"
 #: What is sent, with the values of ``values_of``.
 STATEMENT = f"""
     WITH job AS (
         INSERT INTO jobs (id, account_id, status, kind, stages, mode, model, spec, plan, video, inputs, urls,
             notes, facts, credits, queue_deadline, webhook_url)
-        VALUES (%(id)s, %(account_id)s, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
+        SELECT %(id)s, id, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
             %(plan)s, %(video)s, %(inputs)s, %(urls)s, %(notes)s, %(facts)s, %(credits)s,
-            now() + make_interval(secs => %(patience)s), %(webhook_url)s)
+            now() + make_interval(secs => %(patience)s), %(webhook_url)s
+        -- As the foreign key locks it at the end: who is deleting the account waits for this job, or it for them.
+        FROM accounts WHERE id = %(account_id)s AND deleted_at IS NULL FOR KEY SHARE
         RETURNING created_at
     ), asset AS (
         -- With those whose files they use: a foreign key would lock these at the end, after the account.
@@ -96,6 +100,7 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     """Write a job, its units, their place in the line, its loans and its hold; when that was.
 
     All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
+    CS-ORAU-002 where the account was deleted meanwhile,
     CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough.
     """
     try:
@@ -104,11 +109,14 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
         if error.diag.constraint_name == "available_not_negative":
             raise credits.too_few(rows.hold) from error
         raise
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise FarmError(_NO_ACCOUNT) from error  # its units have no job
     except psycopg.errors.NotNullViolation as error:
         if (error.diag.table_name, error.diag.column_name) == ("asset_uses", "asset_id"):
             raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.") from error
         raise
-    assert row is not None, "it returns one"
+    if row is None:
+        raise FarmError(_NO_ACCOUNT)
     created_at: datetime = row[0]
     return created_at
 

@@ -31,7 +31,7 @@ class Gone(Corrupt):
 
 
 def fetch(storage: Storage, key: str, folder: Path, check: Check, expected: Stored | None = None) -> Path:
-    """A local file with the object's bytes; ``Gone`` without them, ``Corrupt`` without the ``expected`` ones."""
+    """A local file with the object's bytes; ``Gone`` without any, ``Corrupt`` with others than expected."""
     try:
         path = patiently(lambda: storage.fetch(key, folder), check)
     except NotStored as error:  # not an outage: it would be missed again and again

@@ -30,7 +30,7 @@ function authorization(r) {
     }
     const now = r.variables.s3_date;
     const day = now.slice(0, 8);
-    const headers = `host:${r.variables.proxy_host}\nx-amz-content-sha256:${PAYLOAD}\nx-amz-date:${now}\n`;
+    const headers = `host:${r.variables.s3_host}\nx-amz-content-sha256:${PAYLOAD}\nx-amz-date:${now}\n`;
     // nginx asks for what it caches by GET, whatever it was asked by.
     const request = `GET\n/${env.CDN_BUCKET}${r.uri}\n\n${headers}\n${SIGNED}\n${PAYLOAD}`;
     const scope = `${day}/${env.CDN_REGION}/s3/aws4_request`;

@@ -120,9 +120,7 @@ class CloudFront(Links):
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.hashes import SHA1
 
-        signature: bytes = self.key.sign(
-            policy, PKCS1v15(), SHA1()
-        )  # what CloudFront checks, and nothing else
+        signature: bytes = self.key.sign(policy, PKCS1v15(), SHA1())  # CloudFront checks nothing else
         return signature
 
 
@@ -137,9 +135,7 @@ def links_of(settings: Settings, own: str = "", sign: Callable[[str, int], str] 
     for name in ("cdn_base", "cdn_secret", "cdn_key_id", "cdn_private_key"):
         given, needed = bool(getattr(settings, name)), name in _NEEDS[style]
         if given and not needed:
-            raise _wrong(
-                name, f" is nothing that links of the style {style} need: set FARM_CDN_STYLE to yours"
-            )
+            raise _wrong(name, f" is set, and links of the style {style} do not use it: see FARM_CDN_STYLE")
         if needed and not given and not (name == "cdn_base" and own and not settings.cdn_style):
             raise _wrong(name, f" is not set, and links of the style {style} need it")
     if not 0 < settings.cdn_seconds <= _LONGEST:

@@ -17,6 +17,7 @@ FIELDS = {
     "job_id", "status", "mode", "model", "checkpoint", "progress_pct", "queue_position", "cdn_url",
     "mask_cdn_url", "thumbnail_url", "error", "error_code", "error_message", "progress", "result_url",
     "chunks", "notes", "credits", "created_at", "started_at", "completed_at",
+    "cdn_url_expires_at", "files_deleted_at",
 }  # fmt: skip
 
 

@@ -36,6 +36,9 @@ SECRETS = ("sk-0123456789abcdef", "whsec_0123456789abcdef", "s3cretofabucket")
             "GET /b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=0af3&x=1",
             "GET /b/k?X-Amz-Credential=***&X-Amz-Signature=***&x=1",
         ),
+        ("GET /out/j/a.mp4?expires=17&md5=aB_-c HTTP", "GET /out/j/a.mp4?expires=17&md5=*** HTTP"),
+        ("/a?Expires=1&Signature=aB~-_&Key-Pair-Id=K1", "/a?Expires=1&Signature=***&Key-Pair-Id=K1"),
+        ("a -----BEGIN PRIVATE KEY-----\nMIIE+/=\n-----END", "a -----BEGIN PRIVATE KEY-----***-----END"),
         ("postgresql://farm:s3cret@db:5432/farm", "postgresql://farm:***@db:5432/farm"),
         ("{'AWS_SECRET_ACCESS_KEY': 'aB+/c', 'A': 1}", "{'AWS_SECRET_ACCESS_KEY': '***', 'A': 1}"),
         ("FARM_S3_SECRET_KEY=aB+/c is set", "FARM_S3_SECRET_KEY=*** is set"),
@@ -53,14 +56,16 @@ def test_neither_arguments_nor_tracebacks_carry_it_into_the_log(monkeypatch: pyt
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [handler])
-    settings = Settings(database_url="none", s3_secret_key="aB+/c=d0")
+    settings = Settings(
+        database_url="none", s3_secret_key="aB+/c=d0", cdn_secret="links", cdn_purge_secret="purges"
+    )
     redact.install(settings)
     redact.install(settings)  # once is enough, twice does no harm
     try:
         raise ValueError("whsec_c2VjcmV0")
     except ValueError:
-        root.exception("sent with %s, kept with %s", "sk-secret", "aB+/c=d0")
-    assert "sent with sk-*** kept with ***" in stream.getvalue()
+        root.exception("sent with %s, kept with %s, %s, %s", "sk-secret", "aB+/c=d0", "linksign", "purging")
+    assert "sent with sk-*** kept with ***, ***, ***" in stream.getvalue()
     assert "secret" not in stream.getvalue()
     assert "c2VjcmV0" not in stream.getvalue()
 
