@@ -1,6 +1,6 @@
 """An account that goes, for good: its keys, its jobs, its files and its addresses.
 
-What it has paid stays: the ledger, its jobs' rows and the audit log say so under its id, and its name is free.
+What it has paid stays, in the ledger, its jobs' rows and the audit log, under its id; its name is free.
 Each step is a transaction of its own, and all of it may be done again after a process that died.
 """
 

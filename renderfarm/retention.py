@@ -15,25 +15,29 @@ from renderfarm.db import after
 from renderfarm.models import INPUTS_KEPT, OUTPUTS_KEPT, Job
 from renderfarm.settings import Settings
 
+#: Renders handled in one transaction.
+BATCH = 100
 _DAY = 24 * 3600.0
 
 
-def expire(session: Session, settings: Settings, limit: int) -> int:
-    """Throw away what is past its time, the oldest first, of ``limit`` renders each; of how many it was.
+def expire(session: Session, settings: Settings) -> int:
+    """Throw away what is past its time, the oldest first; of how many renders it was.
+
+    At ``BATCH`` or more there may be others.
 
     Their rows stay, and their status. Those that somebody else is changing are left for the next time.
     """
-    outputs = _old(session, text(OUTPUTS_KEPT), settings.keep_outputs_days, limit)
+    outputs = _old(session, text(OUTPUTS_KEPT), settings.keep_outputs_days)
     for job in outputs:
         holdings.drop_outputs(session, settings, job)
-    inputs = _old(session, text(INPUTS_KEPT), settings.keep_uploads_days, limit)
+    inputs = _old(session, text(INPUTS_KEPT), settings.keep_uploads_days)
     for job in inputs:
         holdings.drop_inputs(session, settings, job)
     return len({job.id for job in (*outputs, *inputs)})
 
 
-def _old(session: Session, kept: TextClause, days: float, limit: int) -> list[Job]:
+def _old(session: Session, kept: TextClause, days: float) -> list[Job]:
     if not days:
         return []
     old = select(Job).where(kept, Job.completed_at < after(-days * _DAY)).order_by(Job.completed_at)
-    return list(session.scalars(old.limit(limit).with_for_update(skip_locked=True)))
+    return list(session.scalars(old.limit(BATCH).with_for_update(skip_locked=True)))

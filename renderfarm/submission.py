@@ -29,7 +29,7 @@ STATEMENT = f"""
         SELECT %(id)s, id, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
             %(plan)s, %(video)s, %(inputs)s, %(urls)s, %(notes)s, %(facts)s, %(credits)s,
             now() + make_interval(secs => %(patience)s), %(webhook_url)s
-        -- As the foreign key locks it at the end: who is deleting the account waits for this job, or it for them.
+        -- Locked as by the foreign key: this job waits for whoever deletes the account, or they for it.
         FROM accounts WHERE id = %(account_id)s AND deleted_at IS NULL FOR KEY SHARE
         RETURNING created_at
     ), asset AS (

@@ -112,7 +112,7 @@ class Sweeper:
     def expire_files(self) -> int:
         """Throw away what renders have kept for as long as the settings say; of how many."""
         with self._database.begin() as session:
-            return retention.expire(session, self._settings, _BATCH)
+            return retention.expire(session, self._settings)
 
     def replan_stranded(self) -> int:
         """Plan those jobs anew of which a unit waits for versions that no live worker of its pool has.

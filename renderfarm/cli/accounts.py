@@ -31,9 +31,7 @@ def create(name: str, as_json: bool) -> None:
 
 @accounts.command("delete")
 @click.argument("name")
-@click.option(
-    "--cancel", is_flag=True, help="Cancel its open jobs; their credits are given back to it first."
-)
+@click.option("--cancel", is_flag=True, help="Cancel its open jobs first.")
 @as_json
 def delete_(name: str, cancel: bool, as_json: bool) -> None:
     """Delete an account for good: its keys, its assets, its jobs' files. The ledger stays."""
@@ -51,8 +49,8 @@ def delete_(name: str, cancel: bool, as_json: bool) -> None:
 
     def show() -> None:
         click.echo(
-            f"Deleted the account {name}: {gone.keys} keys, {gone.assets} characters and scenes, the files of "
-            f"{gone.renders} renders; {gone.cancelled} jobs were cancelled."
+            f"Deleted the account {name}: {gone.keys} keys, {gone.assets} characters and scenes, "
+            f"the files of {gone.renders} renders; {gone.cancelled} jobs were cancelled."
         )
 
     emit(asdict(gone), as_json, show)
