@@ -40,7 +40,7 @@ from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import Database, after, new_id, raw
 from renderfarm.errors import TABLE, FarmError
-from renderfarm.models import FINAL, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
+from renderfarm.models import FINAL, Account, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 from renderfarm.units import FAST
@@ -151,6 +151,8 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    if not new.credits:  # what is paid for asks the account for it
+        _check_account(session, account_id)
     if new.credits is None:
         credits.in_turn(session, account_id)
     made = _write(raw(session), settings, account_id, new)
@@ -429,6 +431,16 @@ def keep_files(session: Session, claim: Claim, files: Sequence[StoredFile]) -> N
         )
         newer = {name: row.excluded[name] for name in ("unit_id", "attempt", "key", "size", "sha256")}
         session.execute(row.on_conflict_do_update(index_elements=["job_id", "name"], set_=newer))
+
+
+def _check_account(session: Session, account_id: str) -> None:
+    """CS-ORAU-002 where the account was deleted; whoever deletes it waits for this transaction."""
+    # As the job's foreign key locks it later.
+    mine = (
+        select(Account.deleted_at).where(Account.id == account_id).with_for_update(key_share=True, read=True)
+    )
+    if session.scalar(mine) is not None:
+        raise FarmError("CS-ORAU-002")
 
 
 def _runs_beside(session: Session, unit: Unit) -> bool:

@@ -54,7 +54,7 @@ def remove(database: Database, settings: Settings, name: str, *, cancel: bool, a
     ``StillOpen`` where it has open jobs that are not to be cancelled.
     """
     with database.begin() as session:
-        # Whoever is submitting a job is done before, or finds no account: see ``submission.py``.
+        # Whoever is submitting a job is done before, or is refused: see ``jobs.submit``.
         account = session.scalar(select(Account).where(Account.name == name.strip()).with_for_update())
         if account is None:
             return None

@@ -19,18 +19,14 @@ from renderfarm import credits
 from renderfarm.bell import WORK
 from renderfarm.errors import FarmError
 
-#: Its keys do not work any more: it was deleted since this one was asked for.
-_NO_ACCOUNT = "CS-ORAU-002"
 #: What is sent, with the values of ``values_of``.
 STATEMENT = f"""
     WITH job AS (
         INSERT INTO jobs (id, account_id, status, kind, stages, mode, model, spec, plan, video, inputs, urls,
             notes, facts, credits, queue_deadline, webhook_url)
-        SELECT %(id)s, id, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
+        VALUES (%(id)s, %(account_id)s, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
             %(plan)s, %(video)s, %(inputs)s, %(urls)s, %(notes)s, %(facts)s, %(credits)s,
-            now() + make_interval(secs => %(patience)s), %(webhook_url)s
-        -- Locked as by the foreign key: this job waits for whoever deletes the account, or they for it.
-        FROM accounts WHERE id = %(account_id)s AND deleted_at IS NULL FOR KEY SHARE
+            now() + make_interval(secs => %(patience)s), %(webhook_url)s)
         RETURNING created_at
     ), asset AS (
         -- With those whose files they use: a foreign key would lock these at the end, after the account.
@@ -66,7 +62,9 @@ STATEMENT = f"""
             + (SELECT count(*) FROM line) + (SELECT count(*) FROM kept) AS others
         FROM job
     ), paid AS (
-        UPDATE accounts SET available = available - %(hold)s, held = held + %(hold)s FROM written
+        -- One that was deleted meanwhile has nothing: the table refuses.
+        UPDATE accounts SET held = held + %(hold)s,
+            available = CASE WHEN deleted_at IS NULL THEN available - %(hold)s ELSE -1 END FROM written
         WHERE accounts.id = %(account_id)s AND %(hold)s > 0 AND others >= 0
         RETURNING 1
     ), entry AS (
@@ -100,8 +98,8 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     """Write a job, its units, their place in the line, its loans and its hold; when that was.
 
     All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
-    CS-ORAU-002 where the account was deleted meanwhile,
-    CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough.
+    CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough,
+    or is no more.
     """
     try:
         row = connection.execute(STATEMENT, values_of(rows), prepare=True).fetchone()
@@ -109,14 +107,11 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
         if error.diag.constraint_name == "available_not_negative":
             raise credits.too_few(rows.hold) from error
         raise
-    except psycopg.errors.ForeignKeyViolation as error:
-        raise FarmError(_NO_ACCOUNT) from error  # its units have no job
     except psycopg.errors.NotNullViolation as error:
         if (error.diag.table_name, error.diag.column_name) == ("asset_uses", "asset_id"):
             raise FarmError("CS-ORIV-010", "A character or scene was deleted just now.") from error
         raise
-    if row is None:
-        raise FarmError(_NO_ACCOUNT)
+    assert row is not None, "it returns one"
     created_at: datetime = row[0]
     return created_at
 

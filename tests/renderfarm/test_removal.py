@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from renderfarm import accounts, assets, audit, credits, endpoints, removal, uploads
 from renderfarm.errors import FarmError
-from renderfarm.models import Account, Asset, Garbage, LedgerEntry, Upload, WebhookEndpoint
+from renderfarm.models import Account, Asset, Garbage, Job, LedgerEntry, Upload, WebhookEndpoint
 from renderfarm.removal import Removed, StillOpen
 from tests.renderfarm.farm import Farm
 from tests.renderfarm.test_assets import prepare
@@ -19,6 +20,10 @@ from tests.waiting import until
 
 def remove(farm: Farm, name: str, *, cancel: bool = False) -> Removed | None:
     return removal.remove(farm.database, farm.settings, name, cancel=cancel, actor="ada")
+
+
+def _unpriced(farm: Farm, account: str) -> str:
+    return farm.submit(account, price=None)  # type: ignore[arg-type]  # as where a video is to be fetched
 
 
 def thrown(farm: Farm) -> set[str]:
@@ -73,25 +78,33 @@ def test_open_jobs_are_in_the_way_unless_they_are_to_be_cancelled(farm: Farm) ->
     assert farm.mismatches() == 0
 
 
-def test_a_job_that_is_submitted_meanwhile_is_refused(farm: Farm) -> None:
+@pytest.mark.parametrize(
+    ("submit", "code"),
+    [(Farm.submit, "CS-ORCR-001"), (prepare, "CS-ORAU-002"), (_unpriced, "CS-ORAU-002")],
+    ids=["paid", "free", "unpriced"],
+)
+def test_a_job_that_is_submitted_meanwhile_is_refused(
+    farm: Farm, submit: Callable[[Farm, str], object], code: str
+) -> None:
     account = farm.account("studio", credit=100)
     refused: list[str] = []
 
-    def submit() -> None:
+    def try_it() -> None:
         try:
-            farm.submit(account)
+            submit(farm, account)
         except FarmError as error:
             refused.append(error.code)
 
     with farm.database.begin() as session:
         row = session.get_one(Account, account, with_for_update=True)
-        thread = threading.Thread(target=submit)
+        thread = threading.Thread(target=try_it)
         thread.start()
         until(lambda: _waits(farm))
         row.deleted_at = row.created_at
     thread.join()
-    assert refused == ["CS-ORAU-002"]
+    assert refused == [code]
     with farm.database.begin() as session:
+        assert session.scalars(select(Job.id)).all() == []
         assert [entry.kind for entry in session.scalars(select(LedgerEntry))] == ["grant"]
 
 
@@ -109,7 +122,7 @@ def test_what_died_half_way_is_finished_by_the_next(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(removal, "_hide", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         remove(farm, "studio")
-    with pytest.raises(FarmError, match="revoked"):
+    with pytest.raises(FarmError, match="CS-ORCR-001"):
         farm.submit(account)
     gone = remove(farm, "studio")
     assert gone is not None
