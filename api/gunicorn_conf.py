@@ -139,12 +139,18 @@ def post_worker_init(worker: Any) -> None:
     )
 
 
-def child_exit(server: Any, worker: Any) -> None:
-    """Forget what a worker that has ended was doing; what it has counted stays."""
-    if _settings.metrics_port:
-        from prometheus_client.multiprocess import mark_process_dead
+#: Workers that have ended, and whose files are still there.
+_ended: set[int] = set()
 
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker that has ended had counted stays; its files do not, or each restart would leave some."""
+    if _settings.metrics_port:
+        from renderfarm.metrics.shared import SharedFolder
+
+        _ended.add(worker.pid)
+        if SharedFolder(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])).fold(_ended):
+            _ended.clear()
 
 
 def on_exit(server: Any) -> None:

@@ -35,6 +35,8 @@ _REASON = 200
 _DELIVERIES = prometheus_client.Counter(
     "renderfarm_webhook_deliveries_total", "Attempts at delivering webhooks, by how they ended.", ["outcome"]
 )
+for _outcome in Outcome:
+    _DELIVERIES.labels(_outcome)
 
 
 class Client(Protocol):

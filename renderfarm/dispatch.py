@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import prometheus_client
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import crash, jobs, line
+from renderfarm import crash, jobs, line, stages
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
+from renderfarm.kubernetes import DeletionCosts
 from renderfarm.models import Unit, UnitStatus
 from renderfarm.pools import NOBODY, live_pools
 from renderfarm.settings import Settings
@@ -36,6 +39,18 @@ _LOCK = 0x61646D74
 
 #: What is seldom amiss is looked at in every so manieth sweep.
 _SELDOM = 10
+
+_LAG = prometheus_client.Gauge(
+    "renderfarm_dispatch_lag_seconds",
+    "How long ago the dispatcher last had admitted what there was room for, and all messages were taken.",
+)
+_MESSAGES = prometheus_client.Counter(
+    "renderfarm_messages_published_total",
+    "Messages that the broker took, repeated ones too.",
+    ["queue"],
+)
+for _queue in stages.ALL:
+    _MESSAGES.labels(_queue)
 
 #: Sends the message for a unit (its id) to a queue; may raise anything.
 Publish = Callable[[str, str], None]
@@ -101,24 +116,30 @@ class Dispatcher:
         self._database = database
         self._publish = publish
         self._sweeper = Sweeper(settings, database, storage)
+        self._costs = DeletionCosts(settings, database) if settings.kubernetes_pods else None
         #: Admitted, but the broker did not take the message: tried again at each round.
         self._unsent: dict[str, str] = {}
+        self._caught_up = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch at every notice and every ``sweep_seconds``, and sweep beside it."""
         seconds = self._settings.sweep_seconds
-        chores = [
-            # Garbage has a thread of its own: a slow store must not hold up a lost worker's unit.
-            threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)
-            for chore, every in (
-                (self._sweeper.sweep, seconds),
-                (self._sweeper.collect_garbage, seconds),
-                (self._sweeper.tidy, _SELDOM * seconds),
-            )
+        chores: list[tuple[Callable[[], int], float]] = [
+            (self._sweeper.sweep, seconds),
+            (self._sweeper.collect_garbage, seconds),
+            (self._sweeper.tidy, _SELDOM * seconds),
         ]
-        for thread in chores:
+        if self._costs is not None:
+            chores.append((self._costs.tell, DeletionCosts.EVERY_SECONDS))
+        threads = [
+            # Each has a thread of its own: a slow store must not hold up a lost worker's unit.
+            threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)
+            for chore, every in chores
+        ]
+        for thread in threads:
             thread.start()
         bell = Bell(self._database.url)
+        _LAG.set_function(lambda: time.monotonic() - self._caught_up)
         try:
             while not stop.is_set():
                 _attempt(self.dispatch)
@@ -126,7 +147,7 @@ class Dispatcher:
         finally:
             stop.set()
             bell.close()
-            for thread in chores:
+            for thread in threads:
                 thread.join()
 
     def dispatch(self) -> int:
@@ -146,7 +167,10 @@ class Dispatcher:
                 break
             crash.here(self._settings, crash.Point.PUBLISHED)
             del self._unsent[unit_id]
+            _MESSAGES.labels(queue).inc()
             sent += 1
+        if not self._unsent:
+            self._caught_up = time.monotonic()
         return sent
 
 

@@ -213,6 +213,13 @@ class Job(Base):
         # What has been kept for longest (``retention.py``).
         Index("jobs_with_outputs", "completed_at", postgresql_where=text(OUTPUTS_KEPT)),
         Index("jobs_with_inputs", "completed_at", postgresql_where=text(INPUTS_KEPT)),
+        # What ended since one last looked, and all of it without a look at the rows (``metrics/jobs.py``).
+        Index(
+            "jobs_ended",
+            "completed_at",
+            postgresql_include=["model", "mode", "status", "created_at", "started_at"],
+            postgresql_where=text("completed_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -49,6 +49,13 @@ def queue_of(stage: Stage, model: Model) -> str:
     return MODELLESS.get(stage) or QUEUES[model]
 
 
+def of_queue(queue: str) -> list[Stage]:
+    """The stages whose units may stand in the queue."""
+    if queue in QUEUES.values():
+        return [stage for stage in Stage if stage not in MODELLESS]
+    return [stage for stage, own in MODELLESS.items() if own == queue]
+
+
 def pins_of(queue: str, engine: str, perception: str, plan: str) -> str:
     """The versions a unit of the queue is pinned to, in one word; what needs no model knows none."""
     cut = f"plan/{plan}"

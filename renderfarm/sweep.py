@@ -7,7 +7,7 @@ versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
 uploads that expired       their rows are dropped
 webhooks sent long ago     they are dropped from the log
-files kept for long enough  they are garbage
+files kept for long enough they are garbage
 garbage whose time came    the stored files are deleted, and leave the caches
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 
+import prometheus_client
 from sqlalchemy import CompoundSelect, Select, func, select
 from sqlalchemy.orm import Session
 
@@ -34,6 +35,7 @@ from renderfarm import (
 )
 from renderfarm.cdn import PUBLIC, PurgeError, caches_of
 from renderfarm.db import Database, after
+from renderfarm.jobs import Outcome
 from renderfarm.models import Artifact, Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
@@ -43,6 +45,12 @@ log = logging.getLogger(__name__)
 
 #: Rows handled per step, so that no step keeps the next one waiting.
 _BATCH = 100
+_REQUEUED = prometheus_client.Counter(
+    "renderfarm_sweeper_requeued_total", "Units that the sweeper had queued again, by why.", ["reason"]
+)
+for _reason in (Outcome.LOST, Outcome.STALLED, Outcome.REPLANNED):
+    _REQUEUED.labels(_reason)
+
 #: How long files stay that the store would not delete, or that a cache has not been told of.
 _POSTPONED = 60.0
 #: After so long no cache still reads what was there when it was deleted.
@@ -79,6 +87,8 @@ class Sweeper:
             if outcome is not None:
                 crash.here(self._settings, crash.Point.TAKEN_BACK)
                 log.warning("took back %s: %s", unit_id, outcome.value)
+                if outcome is not Outcome.FAILED:
+                    _REQUEUED.labels(outcome).inc()
                 taken += 1
         return taken
 
@@ -152,6 +162,7 @@ class Sweeper:
                 changed = replan(session, job_id, plan)
             if changed:
                 log.warning("%s was planned anew: no worker has its versions any more", job_id)
+                _REQUEUED.labels(Outcome.REPLANNED).inc()
                 replanned += 1
         return replanned
 

@@ -6,10 +6,14 @@ The client's multiprocess mode carries the numbers from one to the other; it is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Histogram, start_http_server
+
+from renderfarm import stages
+from renderfarm.metrics.page import registry_of
+from renderfarm.metrics.shared import SharedFolder
 
 ATTEMPTS = Counter(
     "renderfarm_unit_attempts_total", "Attempts at units of work, by how they ended.", ["stage", "outcome"]
@@ -23,8 +27,13 @@ STAGE_SECONDS = Histogram(
 FRAMES = Counter("renderfarm_frames_rendered_total", "Frames in finished segments.", ["model"])
 
 
-def show(host: str, port: int, folder: Path) -> None:
-    """Serve the numbers of all processes that count in ``folder``, at ``/metrics``."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
-    start_http_server(port, host, registry)
+def show(host: str, port: int, queue: str, folder: Path) -> None:
+    """Serve the numbers of all processes of a queue's worker that count in ``folder``, at ``/metrics``."""
+    start_http_server(port, host, registry_of(f"worker-{queue}", SharedFolder(folder)))
+
+
+def begin(queue: str, outcomes: Iterable[str]) -> None:
+    """Have every series there that the attempts of a queue's units can be counted in."""
+    for stage in stages.of_queue(queue):
+        for outcome in outcomes:
+            ATTEMPTS.labels(stage, outcome)

@@ -23,6 +23,7 @@ from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
 from renderfarm import moderation, stages
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
+from renderfarm.metrics.shared import SharedFolder
 from renderfarm.settings import Settings
 from renderfarm.storage import open_storage
 from workers import metrics
@@ -73,7 +74,7 @@ class WorkerProcess:
         self._connect()
         try:
             if port := self._settings.metrics_port:
-                metrics.show(self._settings.metrics_host, port, self._folder.metrics)
+                metrics.show(self._settings.metrics_host, port, self._queue, self._folder.metrics)
             worker = self._celery_worker(create_app(self._settings, self._queue, self._current_runner))
             worker.start()
             return int(worker.exitcode or 0)
@@ -109,6 +110,8 @@ class WorkerProcess:
         settings = self._settings
         self._folder.clear()
         self._board.unit_id = None
+        counted = SharedFolder(self._folder.metrics)
+        counted.fold(counted.pids() - {os.getpid(), self._main})  # of the child before this one
         tools = Tools(
             settings=settings,
             database=Database(settings.database_url),

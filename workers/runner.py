@@ -16,6 +16,7 @@ from renderfarm import arrivals, crash, jobs, leases, stages
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
+from workers import metrics
 from workers.attempt import Attempt, Tools
 from workers.board import Board
 from workers.drawing import DrawingError
@@ -56,6 +57,7 @@ class Runner:
         self._board = board
         self._tools = tools
         self._fetched = Fetched(tools.storage, folder.path / "fetched")
+        metrics.begin(worker.queue, list(Outcome))
 
     def run(self, unit_id: str) -> Outcome:
         """Work on the unit if it is to be had. Whatever goes wrong with the work is an outcome."""

@@ -27,6 +27,7 @@ def dispatcher() -> None:
     """Admit and publish work, and sweep up after lost workers, until SIGTERM."""
     from renderfarm.db import Database
     from renderfarm.dispatch import Dispatcher, celery_publisher
+    from renderfarm.metrics.page import show
     from renderfarm.storage import open_storage
 
     ours = _for_a_process()
@@ -34,7 +35,8 @@ def dispatcher() -> None:
         raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
     database = Database(ours.database_url)
     try:
-        Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(_stop())
+        with show(ours, "dispatcher"):
+            Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(_stop())
     finally:
         database.close()
 
@@ -45,13 +47,13 @@ def courier() -> None:
     from renderfarm.courier import Courier
     from renderfarm.db import Database
     from renderfarm.fetch import Guarded
-    from renderfarm.metrics import show
+    from renderfarm.metrics.page import show
     from renderfarm.storage import open_storage
 
     ours = _for_a_process()
     database = Database(ours.database_url)
     try:
-        with show(ours):
+        with show(ours, "courier"):
             Courier(ours, database, open_storage(ours), Guarded(ours)).run(_stop())
     finally:
         database.close()
@@ -59,8 +61,8 @@ def courier() -> None:
 
 @click.command()
 def exporter() -> None:
-    """Show the metrics of the queue and the ledger on FARM_METRICS_PORT, until SIGTERM."""
-    from renderfarm.metrics import run_exporter
+    """Show the metrics of the queues, the jobs and the ledger on FARM_METRICS_PORT, until SIGTERM."""
+    from renderfarm.metrics.exporter import run_exporter
 
     run_exporter(_for_a_process())
 

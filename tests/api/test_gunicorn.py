@@ -86,15 +86,28 @@ def test_its_metrics_count_over_all_processes_on_their_own_port_only(served: Ser
     for _ in range(20):
         # A new connection each: both processes get some.
         assert requests.get(f"{served.url}/healthz", timeout=30).status_code == 200
-    name = "renderfarm_http_request_duration_seconds_count"
-    text = requests.get(f"{served.metrics_url}/metrics", timeout=30).text
-    assert f'{name}{{route="/healthz",status="200"}} 20.0' in text.splitlines()
+    assert 'renderfarm_process_info{component="api"' in _metrics(served)
+    assert _HEALTHY in _metrics(served)
 
     assert requests.get(f"{served.url}/metrics", timeout=30).status_code == 404
     port = served.metrics_url.rpartition(":")[2]
     feigned = requests.get(f"{served.url}/metrics", headers={"Host": f"127.0.0.1:{port}"}, timeout=30)
     assert feigned.status_code == 404
     assert requests.get(f"{served.metrics_url}/healthz", timeout=30).status_code == 404
+
+    # What a process counted that dies stays, and its files go.
+    (folder,) = served.temp.glob(f"renderfarm-api-metrics-{served.pid}-*")
+    file = next(folder.glob("histogram_*.db"))
+    psutil.Process(int(file.stem.rpartition("_")[2])).kill()
+    until(lambda: not file.exists())
+    assert _HEALTHY in _metrics(served)
+
+
+_HEALTHY = 'renderfarm_http_request_duration_seconds_count{route="/healthz",status="200"} 20.0'
+
+
+def _metrics(served: Served) -> str:
+    return requests.get(f"{served.metrics_url}/metrics", timeout=30).text
 
 
 def test_a_wrong_key_is_answered_before_its_body_is_sent(served: Served) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -23,88 +19,10 @@ from renderfarm.cdn import PurgeError, SecureLink, caches_of
 from renderfarm.cdn.purge import SLICE
 from renderfarm.db import Database, new_id
 from renderfarm.models import Garbage
-from renderfarm.settings import Settings
-from renderfarm.storage import Storage, open_storage
 from renderfarm.sweep import Sweeper
-from renderfarm.trial.proxy import Proxy
-from tests.services.debian import Unavailable
-from tests.services.nginx import Nginx, nginx_server
-from tests.services.s3 import BUCKET, S3Server
+from tests.services.cdn import DATA, PURGE, PURGE_SECRET, SECRET, Cdn, cdn_over
+from tests.services.s3 import S3Server
 from tests.waiting import until
-
-SECRET, PURGE_SECRET = "0123456789abcdef-links", "0123456789abcdef-purge"
-_PURGE = {"X-CDN-Purge": PURGE_SECRET}
-#: Three slices and a bit.
-DATA = os.urandom(3 * SLICE + 1000)
-
-
-@dataclass
-class Cdn:
-    """A running one, the network behind it, and how the farm sees both."""
-
-    nginx: Nginx
-    network: Proxy
-    settings: Settings
-    storage: Storage
-    #: A file that no cache has seen.
-    key: str
-
-    @property
-    def url(self) -> str:
-        """Its signed address."""
-        return self.storage.url(self.key)
-
-    def get(self, method: str = "GET", **headers: str) -> requests.Response:
-        """Fetch it."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.request(method, self.url, headers=named, timeout=10)
-
-    def range(self, first: int, last: int) -> requests.Response:
-        """Fetch these bytes."""
-        return self.get(Range=f"bytes={first}-{last}")
-
-    def raw(self, path: str, **headers: str) -> tuple[int, bytes]:
-        """Ask for exactly this path, as no library would send it."""
-        connection = http.client.HTTPConnection(urlsplit(self.nginx.url).netloc, timeout=10)
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        return answer.status, body
-
-    def put(self, key: str = "", data: bytes = DATA) -> None:
-        with self.storage.writer(key or self.key, "video/mp4") as out:
-            out.write(data)
-            out.commit()
-
-
-@contextmanager
-def cdn_over(s3: S3Server, folder: Path, style: str = "secure-link", **change: str) -> Iterator[Cdn]:
-    """nginx over a network to the S3 server, and a farm whose links have this style."""
-    with Proxy.open(urlsplit(s3.endpoint).port or 0) as network:
-        variables = {
-            "CDN_STYLE": style,
-            "CDN_ORIGIN": f"http://127.0.0.1:{network.port}",
-            "CDN_BUCKET": BUCKET,
-            "CDN_REGION": "us-east-1",
-            "CDN_ACCESS_KEY": s3.access_key,
-            "CDN_SECRET_KEY": change.pop("secret_key", s3.secret_key),
-            "CDN_LINK_SECRET": SECRET,
-            "CDN_PURGE_SECRET": change.pop("purge_secret", PURGE_SECRET),
-            "CDN_CACHE_SIZE": "1g",
-        }
-        try:
-            with nginx_server(folder, ["cdn.conf.template", "s3.conf.template"], variables, change) as nginx:
-                settings = s3.settings(
-                    cdn_style=style,
-                    cdn_base=nginx.url,
-                    cdn_secret=SECRET if style == "secure-link" else "",
-                    cdn_purge_urls=nginx.url,
-                    cdn_purge_secret=PURGE_SECRET,
-                )
-                yield Cdn(nginx, network, settings, open_storage(settings), f"out/{new_id('job')}/3f2a.mp4")
-        except Unavailable as reason:
-            pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +123,7 @@ def test_nothing_but_finished_files_is_to_be_had_whatever_the_path(cdn: Cdn) -> 
     for path in _ELSEWHERE.split():
         for signed in {path, path.replace("%2F", "/"), "/in/acct/secret"}:
             query = SecureLink("", SECRET, 600).link(signed.removeprefix("/")).url.partition("?")[2]
-            status, body = cdn.raw(f"{path}?{query}", **_PURGE)
+            status, body = cdn.raw(f"{path}?{query}", **PURGE)
             assert status in {400, 403, 404}, (path, status)
             assert b"picture" not in body
             assert b"ListBucket" not in body
@@ -346,7 +264,7 @@ def test_the_sweeper_makes_every_cache_forget_what_it_deletes(
     assert sweeper.collect_garbage() == 1
     assert cdn.get().status_code == 404
     cdn.put()
-    assert cdn.raw(f"/purge/{cdn.key}", **_PURGE, Range=f"bytes={3 * SLICE}-")[0] == 206
+    assert cdn.raw(f"/purge/{cdn.key}", **PURGE, Range=f"bytes={3 * SLICE}-")[0] == 206
     cdn.storage.delete(cdn.key)
     assert cdn.range(3 * SLICE, 3 * SLICE + 9).status_code == 206  # as by who was reading it meanwhile
     assert due() == [0]  # its size was lost by the failure

@@ -84,7 +84,7 @@ def test_prometheus_scrapes_services_that_show_metrics(stack: dict[str, Any]) ->
         targets |= {t.partition(":")[::2] for s in job.get("static_configs", []) for t in s["targets"]}
         targets |= {(n, str(s["port"])) for s in job.get("dns_sd_configs", []) for n in s["names"]}
     workers = {"worker-v3", "worker-v4", "worker-cpu", "worker-fetch"}
-    assert {name for name, _ in targets} == {"exporter", "api", "courier", *workers}
+    assert {name for name, _ in targets} == {"exporter", "api", "dispatcher", "courier", *workers}
     for name, port in targets:
         environment = stack["services"][name]["environment"]
         assert (environment["FARM_METRICS_HOST"], environment["FARM_METRICS_PORT"]) == ("0.0.0.0", port)

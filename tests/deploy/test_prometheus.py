@@ -1,143 +1,185 @@
-"""The alert rules by promtool, and a real Prometheus that scrapes the real exporter with them."""
+"""A real Prometheus and a real Alertmanager with our files: they read a running farm, and tell somebody."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from renderfarm.db import Database
 from renderfarm.local.ports import free_port
 from renderfarm.models import Account
-from renderfarm.settings import Settings
-from tests.deploy.processes import ROOT
+from tests.deploy.watching import PAGE, PROMETHEUS, expressions, installed, names_in, rules, series_of, told
 from tests.services.exporter import exporter_server
+from tests.services.inbox import Inbox, inbox_server
+from tests.services.postgres import PostgresServer
 from tests.services.processes import running
-
-FOLDER = ROOT / "deploy" / "prometheus"
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
-    return found
+from tests.waiting import until
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("check", "config", "prometheus.yml"),
-        ("check", "rules", "rules.yml"),
-        ("test", "rules", "rules_test.yml"),
-    ],
-    ids=" ".join,
-)
-def test_promtool_agrees(promtool: str, words: tuple[str, ...]) -> None:
-    done = subprocess.run(
-        [promtool, *words], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@dataclass(frozen=True)
+class Watched:
+    """A farm's rows, and who watches them."""
 
-
-def test_every_alert_has_a_runbook_line_a_test_that_fires_and_one_that_does_not() -> None:
-    rules = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"][0]["rules"]
-    cases = [
-        case
-        for test in yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
-        for case in test["alert_rule_test"]
-    ]
-    page = (ROOT / "deploy" / "README.md").read_text()
-    for rule in rules:
-        name = rule["alert"]
-        assert len(rule["annotations"]["runbook"]) > 40, name
-        fires = {bool(case.get("exp_alerts")) for case in cases if case["alertname"] == name}
-        assert fires == {True, False}, name
-        assert name in page
-
-
-class Page:
-    """Prometheus's own HTTP API, and waiting for what it will say."""
-
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}/api/v1"
+    database: Database
+    #: Their ports.
+    exporter: int
+    prometheus: int
+    alertmanager: int
+    inbox: Inbox
 
     def get(self, path: str, **query: str) -> Any:
-        address = f"{self._base}/{path}?{urllib.parse.urlencode(query)}"
+        address = f"http://127.0.0.1:{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(address, timeout=5) as answer:
             return json.load(answer)["data"]
 
     def value(self, expression: str) -> float | None:
-        found = self.get("query", query=expression)["result"]
+        try:
+            found = self.get("query", query=expression)["result"]
+        except urllib.error.HTTPError as error:  # 503 until it has read its own log
+            error.close()
+            return None
         return float(found[0]["value"][1]) if found else None
 
-    def wait(self, expression: str, wanted: float) -> None:
-        deadline, seen = time.monotonic() + 30, None
-        while time.monotonic() < deadline:
-            try:
-                seen = self.value(expression)
-            except urllib.error.HTTPError as error:  # 503 until it has read its own log
-                error.close()
-            if seen == wanted:
-                return
-            time.sleep(0.1)
-        pytest.fail(f"{expression} is {seen}, not {wanted}")
+    def said(self, receiver: str, alert: str) -> list[str]:
+        """What a receiver was told of an alert, in order: ``firing``, ``resolved``."""
+        return [
+            one["status"]
+            for message in list(self.inbox.messages[f"/{receiver}"])
+            for one in message["alerts"]
+            if one["labels"]["alertname"] == alert
+        ]
 
 
-def faster(exporter_port: int, folder: Path) -> Path:
-    """Our configuration with a second for its minutes, and the exporter where it is."""
-    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+@pytest.fixture(scope="module")
+def watched(
+    postgres: PostgresServer, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    prometheus, alertmanager = installed("prometheus"), installed("prometheus-alertmanager")
+    folder = tmp_path_factory.mktemp("watched")
+    database = Database(postgres.fresh_database())
+    with database.begin() as session:
+        session.add(Account(id="acc_1", name="studio"))
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        inbox = stack.enter_context(inbox_server())
+        exporter = stack.enter_context(exporter_server(database.url, folder, redis_url))
+        told_by, port = free_port(), free_port()
+        times = {"group_wait": "1s", "group_interval": "1s"}
+        command = [
+            alertmanager,
+            f"--config.file={told(folder, f'http://127.0.0.1:{inbox.port}', **times)}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{told_by}",
+            "--cluster.listen-address=",
+        ]
+        stack.enter_context(running(command, port=told_by, log=folder / "alertmanager.log"))
+        command = [
+            prometheus,
+            f"--config.file={faster(folder, exporter.port, told_by)}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        stack.enter_context(running(command, port=port, log=folder / "prometheus.log"))
+        watched = Watched(database, exporter.port, port, told_by, inbox)
+        until(lambda: watched.value('up{job="exporter"}') == 1, 60, 0.1)
+        yield watched
+
+
+def faster(folder: Path, exporter: int, alertmanager: int) -> Path:
+    """Our configuration with a second for its minutes, and both where they are."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(FOLDER / name) for name in config["rule_files"]]
-    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] == "exporter"]
-    (job,) = config["scrape_configs"]
-    job["static_configs"] = [{"targets": [f"127.0.0.1:{exporter_port}"]}]
+    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}]}
+    (job,) = (job for job in config["scrape_configs"] if job["job_name"] == "exporter")
+    config["scrape_configs"] = [
+        {"job_name": job["job_name"], "static_configs": [{"targets": [f"127.0.0.1:{exporter}"]}]}
+    ]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(config))
     return path
 
 
-def test_a_real_prometheus_reads_the_exporter_and_fires_on_a_wrong_ledger(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        pytest.skip("prometheus is not installed (Debian: apt install prometheus)")
-    with database.begin() as session:
-        session.add(Account(id="acc_1", name="studio"))
-    with exporter_server(settings.database_url, tmp_path) as exporter:
-        port = free_port()
-        command = [
-            prometheus,
-            f"--config.file={faster(exporter.port, tmp_path)}",
-            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        with running(command, port=port, log=tmp_path / "prometheus.log"):
-            page = Page(port)
-            page.wait('up{job="exporter"}', 1)
-            page.wait("renderfarm_exporter_up", 1)
-            page.wait("sum(renderfarm_queue_depth)", 0)
-            page.wait("renderfarm_ledger_mismatch", 0)
-            rules = page.get("rules")["groups"][0]["rules"]
-            assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
-            assert page.value('ALERTS{alertname="RenderfarmLedgerMismatch"}') is None
+def test_a_wrong_ledger_reaches_the_pager_and_so_does_its_end(watched: Watched) -> None:
+    until(lambda: watched.value("renderfarm_ledger_mismatch") == 0, 30, 0.1)
+    assert watched.value("renderfarm_exporter_up") == 1
+    assert watched.value('ALERTS{alertname="RenderfarmLedgerMismatch"}') is None
 
-            with database.begin() as session:
-                session.execute(text("UPDATE accounts SET available = available + 1"))
-            page.wait('ALERTS{alertname="RenderfarmLedgerMismatch", alertstate="firing"}', 1)
-            with database.begin() as session:
-                session.execute(text("UPDATE accounts SET available = available - 1"))
-            page.wait('ALERTS{alertname="RenderfarmLedgerMismatch"} or vector(0)', 0)
-            assert {rule["health"] for rule in page.get("rules")["groups"][0]["rules"]} == {"ok"}
+    with watched.database.begin() as session:
+        session.execute(text("UPDATE accounts SET available = available + 1"))
+    until(lambda: watched.said("pager", "RenderfarmLedgerMismatch") == ["firing"], 30, 0.1)
+    with watched.database.begin() as session:
+        session.execute(text("UPDATE accounts SET available = available - 1"))
+    until(lambda: watched.said("pager", "RenderfarmLedgerMismatch")[-1] == "resolved", 30, 0.1)
+
+    [message] = [one for one in watched.inbox.messages["/pager"] if one["status"] == "firing"]
+    assert message["receiver"] == "pager"
+    assert message["alerts"][0]["annotations"]["summary"].startswith("The balance of 1 account(s)")
+    assert watched.inbox.messages["/tickets"] == []
+    assert {rule["health"] for group in watched.get("rules")["groups"] for rule in group["rules"]} == {"ok"}
+
+
+def test_what_follows_from_something_worse_is_not_told_beside_it(watched: Watched) -> None:
+    base = f"http://127.0.0.1:{watched.alertmanager}/api/v2/alerts"
+    names = ("RenderfarmRedisAway", "RenderfarmDispatchLag", "RenderfarmOldWorkNoWorker")
+    alerts = [{"labels": {"alertname": name, "severity": "page"}} for name in names]
+    request = urllib.request.Request(base, json.dumps(alerts).encode(), {"content-type": "application/json"})
+    urllib.request.urlopen(request, timeout=5).close()
+
+    def states() -> dict[str, str]:
+        with urllib.request.urlopen(base, timeout=5) as answer:
+            return {one["labels"]["alertname"]: one["status"]["state"] for one in json.load(answer)}
+
+    wanted = dict(zip(names, ("active", "suppressed", "active"), strict=True))
+    until(lambda: wanted.items() <= states().items(), 30, 0.1)
+    until(lambda: watched.said("pager", "RenderfarmOldWorkNoWorker"), 30, 0.1)
+    until(lambda: watched.said("pager", "RenderfarmRedisAway"), 30, 0.1)
+    assert watched.said("pager", "RenderfarmDispatchLag") == []
+
+
+def test_prometheus_understands_every_expression_of_the_dashboard(watched: Watched) -> None:
+    asked = list(expressions())
+    assert len(asked) > 40
+    for title, expression in asked:
+        try:
+            watched.get("query", query=expression)
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"{title}: {expression}: {error.read().decode()}")
+
+
+def test_what_is_asked_for_is_shown_and_what_is_shown_is_told_of(watched: Watched) -> None:
+    shown = series_of([*of_exporter(watched.exporter), *of_processes()])
+    made = {rule["record"] for rule in rules() if "record" in rule}
+    asked = set.union(*(names_in(expression) for _, expression in expressions()))
+    asked |= set.union(*(names_in(rule["expr"]) for rule in rules()))
+    assert asked <= shown | made, "nobody shows this"
+    page = PAGE.read_text()
+    families = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in shown}
+    assert len(families) > 30
+    assert {name for name in families if f"`{name}`" not in page and f"`{name}{{" not in page} == set()
+
+
+def of_exporter(port: int) -> Iterator[Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=15) as answer:
+        yield from text_string_to_metric_families(answer.read().decode())
+
+
+def of_processes() -> Iterator[Any]:
+    """What all other processes count."""
+    for module in ("api.metrics", "renderfarm.courier", "renderfarm.dispatch", "workers.metrics"):
+        import_module(module)
+    yield from REGISTRY.collect()

@@ -32,10 +32,10 @@ class Exporter:
 
 
 @contextmanager
-def exporter_server(database_url: str, folder: Path) -> Iterator[Exporter]:
-    """``farm exporter`` over a database; its log goes to ``folder``."""
+def exporter_server(database_url: str, folder: Path, redis_url: str = "") -> Iterator[Exporter]:
+    """``farm exporter`` over a database, and a Redis if there is one; its log goes to ``folder``."""
     port = free_port()
-    env = {**os.environ, "DATABASE_URL": database_url, "FARM_METRICS_PORT": str(port)}
+    env = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "FARM_METRICS_PORT": str(port)}
     command = [sys.executable, "-m", "renderfarm.cli", "exporter"]
     with running(command, port=port, env=env, log=folder / "exporter.log") as process:
         yield Exporter(port, process)

@@ -82,7 +82,9 @@ def test_workers_take_a_job_from_its_submission_to_its_end(farm: Farm, start) ->
     assert workers == {"v4": [str(ENGINES[Model.V4])], "cpu": [str(engine) for engine in ENGINES.values()]}
     assert outcomes == {"done"}
     shown = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    assert 'renderfarm_process_info{component="worker-v4"' in shown
     assert 'renderfarm_unit_attempts_total{outcome="done",stage="segment"} 1.0' in shown
+    assert 'renderfarm_unit_attempts_total{outcome="failed",stage="segment"} 0.0' in shown
     assert 'renderfarm_frames_rendered_total{model="V4_Preview"} 40.0' in shown
     assert 'renderfarm_stage_duration_seconds_count{model="V4_Preview",stage="plate"} 1.0' in shown
 
@@ -124,6 +126,9 @@ def test_a_worker_whose_child_is_killed_goes_on_with_another(farm: Farm, start) 
     until(lambda: not alive(drawing))
     until(lambda: farm.job(job_id).status == JobStatus.COMPLETE, 60)
     assert worker.is_running()
+    [counted] = farm.settings.work_dir.glob("v4-*/metrics")
+    assert (counted / "counter_ended.db").exists(), "what the killed one had counted is kept"
+    assert not (counted / f"counter_{child.pid}.db").exists()
 
 
 @pytest.mark.usefixtures("dispatcher")

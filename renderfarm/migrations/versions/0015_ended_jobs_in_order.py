@@ -1,0 +1,23 @@
+"""Jobs in the order in which they ended: the exporter reads those that are new to it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        "jobs_ended",
+        "jobs",
+        ["completed_at"],
+        postgresql_include=["model", "mode", "status", "created_at", "started_at"],
+        postgresql_where=sa.text("completed_at IS NOT NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("jobs_ended", "jobs")
