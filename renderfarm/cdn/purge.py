@@ -6,6 +6,7 @@ told as often as one likes.
 
 from __future__ import annotations
 
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Cache(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Nginx(Cache):
-    """One nginx with our configuration.
+    """nginx with our configuration: all that answer to the name of the address, over plain HTTP.
 
     It has no way to drop what it holds. A request with the secret makes it ask the store again, whose 404
     then takes the place of what it held: one request for each slice, since each is held by itself.
@@ -52,15 +53,29 @@ class Nginx(Cache):
     secret: str = field(repr=False)
 
     def purge(self, key: str, size: int | None) -> None:
-        with requests.Session() as session:
-            for start in _slices(LARGEST if size is None else size):
-                self._purge(session, key, start)
+        for url in self._each():
+            with requests.Session() as session:
+                session.trust_env = False  # no proxy between: it would get the secret
+                for start in _slices(LARGEST if size is None else size):
+                    self._purge(session, url, key, start)
 
-    def _purge(self, session: requests.Session, key: str, start: int) -> None:
-        headers = {_HEADER: self.secret, "Range": f"bytes={start}-{start}"}
+    def _each(self) -> list[str]:
+        """The address of each that has the name: every one holds copies of its own."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "https":
+            return [self.url]  # a certificate is for the name
+        port = parts.port or 80
+        try:
+            found = socket.getaddrinfo(parts.hostname, port, socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise PurgeError(f"{self.url} has no address: {error}") from error
+        return sorted({f"http://{address[0]!s}:{port}{parts.path}" for *_, address in found})
+
+    def _purge(self, session: requests.Session, url: str, key: str, start: int) -> None:
+        headers = {_HEADER: self.secret, "Range": f"bytes={start}-{start}", "Host": urlsplit(self.url).netloc}
         try:
             with session.get(
-                f"{self.url}/purge/{key}",
+                f"{url}/purge/{key}",
                 headers=headers,
                 timeout=_SECONDS,
                 allow_redirects=False,
@@ -68,9 +83,9 @@ class Nginx(Cache):
             ) as answer:
                 status = answer.status_code
         except requests.RequestException as error:
-            raise PurgeError(f"{self.url} does not answer: {error}") from error
+            raise PurgeError(f"{url} does not answer: {error}") from error
         if status != requests.codes.not_found:
-            raise PurgeError(f"{self.url} answered {status} where {key} had to be gone")
+            raise PurgeError(f"{url} answered {status} where {key} had to be gone")
 
 
 @dataclass(frozen=True, slots=True)

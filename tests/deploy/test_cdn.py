@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -238,6 +240,25 @@ def test_a_purge_leaves_none_of_the_slices_and_is_no_strangers_to_ask_for(cdn: C
         caches_of(replace(cdn.settings, cdn_purge_secret="another-secret-than-its"))[0].purge(cdn.key, 1)
     with pytest.raises(PurgeError, match="does not answer"):
         caches_of(replace(cdn.settings, cdn_purge_urls="http://127.0.0.1:9"))[0].purge(cdn.key, 1)
+
+
+def test_a_purge_is_told_to_all_that_have_the_name(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = urlsplit(cdn.nginx.url).port
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1, 1)]
+    known = socket.getaddrinfo
+    name = replace(cdn.settings, cdn_purge_urls=f"http://cdn.test:{port}")
+    assert cdn.get().content == DATA
+    cdn.storage.delete(cdn.key)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            socket, "getaddrinfo", lambda host, *more: both if host == "cdn.test" else known(host, *more)
+        )
+        (cache,) = caches_of(name)
+        with pytest.raises(PurgeError, match=rf"http://127\.0\.0\.2:{port} does not answer"):
+            cache.purge(cdn.key, len(DATA))  # the first of them was told
+    assert cdn.get().status_code == 404
+    with pytest.raises(PurgeError, match="has no address"):
+        caches_of(replace(cdn.settings, cdn_purge_urls="http://nobody.invalid"))[0].purge(cdn.key, 1)
 
 
 def test_the_sweeper_makes_every_cache_forget_what_it_deletes(
