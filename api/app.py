@@ -6,6 +6,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
+    access,
     characters,
     credits,
     docs,
@@ -41,6 +42,7 @@ def build(settings: Settings) -> Flask:
     # and cut off there when it comes without one.
     app.config["MAX_CONTENT_LENGTH"] = 2 * (settings.max_upload_mb << 20) + _FORM_BYTES
     app.extensions["farm"] = Farm(settings, Database(settings.database_url, _POOL), open_storage(settings))
+    access.install(app)
     errors.install(app)
     metrics.install(app, settings)
     limits.install(app, settings)

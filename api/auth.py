@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import request
 
 from api.context import farm
-from renderfarm import accounts, views
+from renderfarm import accounts, context, views
 from renderfarm.accounts import Principal, Scope
 from renderfarm.errors import FarmError
 
@@ -28,6 +28,7 @@ def require_account(scope: Scope | None = None) -> Principal:
     principal = accounts.authenticate(farm().database, secret)
     if principal is None:
         raise FarmError("CS-ORAU-002")
+    context.note(account=principal.id)
     needed = scope or (Scope.READ if request.method in _READING else Scope.RENDER)
     if needed not in principal.scopes:
         raise FarmError("CS-UORC01-119", f"The key lacks the scope `{needed}`.")

@@ -17,14 +17,17 @@ from typing import Any
 import psutil
 from gunicorn import util
 
+from api.log import Log
 from api.worker import Worker
-from renderfarm import redact
+from renderfarm import context, tracing
 from renderfarm.settings import Settings
 
 _settings = Settings.from_env()
 
 bind = [os.environ.get("FARM_API_BIND") or "127.0.0.1:8080"]
 worker_class = "api.worker.Worker"
+logger_class = Log
+Log.settings = _settings
 workers = _settings.api_processes
 #: An upload holds its thread for as long as it lasts, and so does a stream of events: these have threads of
 #: their own, or a few open pages would leave none for whoever asks something.
@@ -68,15 +71,11 @@ def _refuse(connection: socket.socket, status: int, reason: str, message: str) -
     refused = FarmError("CS-UORC01-002", f"The request is no HTTP that is taken here: {reason}.")
     body = body_of(refused if status < 500 else FarmError("CS-UORC01-199")).model_dump_json().encode()
     head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += f"{context.HEADER}: {context.request_id()}\r\n"
     util.write_nonblock(connection, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
 util.write_error = _refuse  # gunicorn has no setting for it
-
-
-def on_starting(server: Any) -> None:
-    """Keep secrets out of the log from its first line on."""
-    redact.install(_settings)
 
 
 def when_ready(server: Any) -> None:
@@ -127,12 +126,11 @@ def pre_request(worker: Any, request: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keep secrets out of whatever the application logs to, and out of the log a peer that was not waited
-    for: it is no error of ours.
+    """Keep out of the log a peer that was not waited for: it is no error of ours.
 
     And let streams end with the process: it would wait for them, and then be killed with them.
     """
-    redact.install(_settings)
+    tracing.start(_settings, "api")
     worker.wsgi.extensions["farm"].watching.goes_on = lambda: worker.alive
     worker.log.error_log.addFilter(
         lambda record: not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))

@@ -17,6 +17,11 @@ from renderfarm.errors import TABLE
 
 _REF = "#/components/schemas/{model}"
 _HEADERS = {
+    "X-Request-ID": (
+        "By this the farm's logs know the request, and what came of it: the one it was sent with,"
+        " where that is up to 64 letters, digits and `._:/+=-`, else a new one.",
+        {"type": "string"},
+    ),
     "Retry-After": ("In how many seconds the same request may succeed.", {"type": "integer", "minimum": 0}),
     "WWW-Authenticate": ("`Bearer`", {"type": "string"}),
     "RateLimit": ('How much is left, and for how long: `"key";r=599;t=42`.', {"type": "string"}),
@@ -193,6 +198,7 @@ def _meaning(answers: type[BaseModel] | str) -> str:
 
 
 def _heads(status: int, declared: Operation) -> Iterator[str]:
+    yield "X-Request-ID"
     if status == 401:
         yield "WWW-Authenticate"
     if status in (429, 503):

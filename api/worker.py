@@ -13,6 +13,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from renderfarm import context
+
 #: Of so many shares of a process's threads one address may have one with its connections.
 _SHARES = 2
 #: How long a peer may take to say anything at all, in seconds.
@@ -68,6 +70,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self.pending_conns.append(connection)
         readable = partial(self.on_pending_socket_readable, connection)
         self.poller.register(sock, selectors.EVENT_READ, readable)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
+        """Answer what is no request of the application's, under an id all the same."""
+        sent = dict(getattr(req, "headers", ())).get(context.HEADER.upper())
+        with context.about(request=context.accepted(sent)):
+            super().handle_error(req, client, addr, exc)
 
     def _let_go(self, address: str) -> None:
         self._open[address] -= 1

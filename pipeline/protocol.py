@@ -10,6 +10,7 @@ It writes a ``Request`` to its standard input and reads events from its standard
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -124,6 +125,10 @@ _EVENTS: Mapping[str, type[Event]] = {
     "done": Done,
     "failed": Failed,
 }
+#: What the process that draws has to say besides events, a line each, on its standard error.
+LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+LEVELS = logging.getLevelNamesMapping()
+LOG_LINE = re.compile(rf"(?P<level>{'|'.join(LEVELS)}) (?P<logger>[\w.]{{1,100}}): (?P<message>.*)")
 #: Half of a character that takes two in UTF-16: JSON can write it, UTF-8 cannot.
 _LONE = re.compile("[\ud800-\udfff]")
 _NAMES = {kind: name for name, kind in _EVENTS.items()}

@@ -9,11 +9,11 @@ the middle of a request: to stop a request is to end the process.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -21,9 +21,11 @@ from typing import TextIO
 
 from pipeline.choice import Fixed
 from pipeline.errors import OutOfMemory, PipelineError
-from pipeline.protocol import Done, Event, Failed, Report, Request, dump_event
+from pipeline.protocol import LOG_FORMAT, Done, Event, Failed, Report, Request, dump_event
 from pipeline.spec import Stage
 from pipeline.threads import fix_environment
+
+log = logging.getLogger(__name__)
 
 #: Runs one request; ``pipeline.stages.run``.
 Run = Callable[[Request, Report], Done]
@@ -39,6 +41,7 @@ def serve(run: Run | None = None, fixed: Fixed | None = None) -> None:
     """
     _die_with_parent()
     fix_environment()
+    _log_lines()
     wire = _Wire(_reserve_stdout())
     requests: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, requests), name="requests", daemon=True).start()
@@ -58,7 +61,7 @@ def answer(line: str, report: Report, run: Run) -> Done | Failed:
         message = str(error) or (type(error).__doc__ or "").strip()
         return _failed(error, message)
     except Exception as error:
-        traceback.print_exc()
+        log.exception("the %s failed", _named(stage))
         if _is_out_of_memory(error):
             return _failed(OutOfMemory(), f"The {_named(stage)} ran out of memory.")
         failed = PipelineError()
@@ -93,6 +96,20 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return (
         "cv2.error" in names and getattr(error, "code", None) == -4
     ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+class _OneLine(logging.Formatter):
+    """All of a record in one line: a traceback's lines would be taken for anybody's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " | ".join(line for line in super().format(record).splitlines() if line.strip())
+
+
+def _log_lines() -> None:
+    """Say what there is to say so that the worker can log it, with what it is about."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine(LOG_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 class _Wire:

@@ -36,6 +36,9 @@ class Claim:
     unit_id: str
     job_id: str
     account_id: str
+    #: Of the request that brought the job (``models.Job``).
+    request_id: str | None
+    traceparent: str | None
     kind: JobKind
     mode: str
     stage: Stage

@@ -15,7 +15,7 @@ from typing import Protocol
 import prometheus_client
 from sqlalchemy.exc import SQLAlchemyError
 
-from renderfarm import crash, delivery
+from renderfarm import context, crash, delivery
 from renderfarm.bell import WEBHOOKS, Bell
 from renderfarm.db import Database
 from renderfarm.delivery import Message, Outcome, Reply
@@ -84,7 +84,9 @@ class Courier:
             try:
                 message = self._next(stop)
                 if message is not None:
-                    self._deliver(message)
+                    about = {"account": message.account_id, "job": message.job_id}
+                    with context.about(request=message.request_id, **about):
+                        self._deliver(message)
             except SQLAlchemyError as error:
                 log.warning("webhooks have to wait: %s", str(error).splitlines()[0])
                 stop.wait(_PAUSE)
@@ -127,6 +129,8 @@ class Courier:
             body = message.body(self._storage.link)
             headers = signed_headers(message.secrets, message.id, int(time.time()), body)
             headers["content-type"] = "application/json"
+            if message.request_id:
+                headers[context.HEADER.lower()] = message.request_id
             answer = self._client.post(message.url, body, headers, self._settings.webhook_timeout_seconds)
         except FarmError as refused:
             error = refused.message

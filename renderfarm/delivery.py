@@ -37,9 +37,10 @@ _CLAIM = text(
         WHERE next_attempt_at <= now() AND host <> ALL(:hosts) AND account_id <> ALL(:accounts)
             AND account_id || ' ' || host <> ALL(:pairs)
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) due, webhook_endpoints e
-    WHERE d.id = due.id AND e.id = d.endpoint_id
-    RETURNING d.id, d.attempt, d.account_id, d.url, d.host, d.type, d.sequence, d.state, d.created_at,
+    ) due, webhook_endpoints e, jobs j
+    WHERE d.id = due.id AND e.id = d.endpoint_id AND j.id = d.job_id
+    RETURNING d.id, d.attempt, d.account_id, d.job_id, j.request_id, d.url, d.host, d.type, d.sequence,
+        d.state, d.created_at,
         CASE WHEN e.previous_until > now() THEN ARRAY[e.secret, e.previous_secret]
             ELSE ARRAY[e.secret] END AS secrets
     """
@@ -62,6 +63,9 @@ class Message:
     id: str
     attempt: int
     account_id: str
+    job_id: str
+    #: Of the request that brought the job.
+    request_id: str | None
     url: str
     host: str
     type: str

@@ -18,10 +18,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import crash, jobs, line, stages
+from renderfarm import context, crash, jobs, line, stages, tracing
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.kubernetes import DeletionCosts
+from renderfarm.messages import Message, Publish, messages
 from renderfarm.models import Unit, UnitStatus
 from renderfarm.pools import NOBODY, live_pools
 from renderfarm.settings import Settings
@@ -30,8 +31,6 @@ from renderfarm.sweep import Sweeper
 
 log = logging.getLogger(__name__)
 
-#: The Celery task that a message calls, with the unit's id as its one argument.
-TASK = "render.unit"
 #: Units of a queue that may be admitted beyond its idle workers, so that none waits for a message.
 SLACK = 2
 #: Names the admission among a server's advisory locks.
@@ -51,9 +50,6 @@ _MESSAGES = prometheus_client.Counter(
 )
 for _queue in stages.ALL:
     _MESSAGES.labels(_queue)
-
-#: Sends the message for a unit (its id) to a queue; may raise anything.
-Publish = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ class Dispatcher:
         self._sweeper = Sweeper(settings, database, storage)
         self._costs = DeletionCosts(settings, database) if settings.kubernetes_pods else None
         #: Admitted, but the broker did not take the message: tried again at each round.
-        self._unsent: dict[str, str] = {}
+        self._unsent: dict[str, Message] = {}
         self._caught_up = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -139,6 +135,7 @@ class Dispatcher:
         for thread in threads:
             thread.start()
         bell = Bell(self._database.url)
+        log.info("dispatching")
         _LAG.set_function(lambda: time.monotonic() - self._caught_up)
         try:
             while not stop.is_set():
@@ -153,51 +150,40 @@ class Dispatcher:
     def dispatch(self) -> int:
         """One round: admit, and publish that and what is overdue; how many messages went out."""
         with self._database.begin() as session:
-            due = overdue(session, self._settings) + admit(session, self._settings)
+            admitted = overdue(session, self._settings) + admit(session, self._settings)
+            due = messages(session, [(unit.unit_id, unit.queue) for unit in admitted])
         if due:
             crash.here(self._settings, crash.Point.ADMITTED)
-        self._unsent.update((unit.unit_id, unit.queue) for unit in due)
+        self._unsent.update((message.unit_id, message) for message in due)
         sent = 0
         while self._unsent:
-            unit_id, queue = next(iter(self._unsent.items()))
+            message = next(iter(self._unsent.values()))
             try:
-                self._publish(unit_id, queue)
+                self._send(message)
             except Exception as error:  # each broker has its own errors; none may end the dispatcher
                 log.warning("the broker took no message (%d wait): %s", len(self._unsent), error)
                 break
             crash.here(self._settings, crash.Point.PUBLISHED)
-            del self._unsent[unit_id]
-            _MESSAGES.labels(queue).inc()
+            del self._unsent[message.unit_id]
+            _MESSAGES.labels(message.queue).inc()
             sent += 1
         if not self._unsent:
             self._caught_up = time.monotonic()
         return sent
 
-
-def celery_publisher(settings: Settings) -> Publish:
-    """Publishes through Celery, as a bare producer: no result backend, no task code.
-
-    It raises when the broker does not answer; when to try again is the dispatcher's to say.
-    """
-    from celery import Celery
-
-    app = Celery("renderfarm", broker=settings.redis_url, set_as_current=False)
-    app.conf.update(
-        task_ignore_result=True,
-        broker_transport_options={
-            "socket_timeout": 5,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            # Without these kombu waits for the broker itself, without end.
-            "max_retries": 0,
-            "interval_start": 0,
-        },
-    )
-
-    def publish(unit_id: str, queue: str) -> None:
-        app.send_task(TASK, args=[unit_id], queue=queue, ignore_result=True, retry=False)
-
-    return publish
+    def _send(self, message: Message) -> None:
+        about = message.about
+        with context.about(**message.context()):
+            self._publish(message)
+            log.info("published to %s", message.queue)
+            # As long as the unit has waited for its turn.
+            with tracing.span(
+                "admit",
+                under=about.traceparent if about else None,
+                since=about.since if about else None,
+                queue=message.queue,
+            ):
+                pass
 
 
 def _repeat(action: Callable[[], int], seconds: float, stop: threading.Event) -> None:

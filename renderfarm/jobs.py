@@ -35,7 +35,20 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from pipeline.spec import RENDER, Plan, RenderSpec, Stage, VideoInfo
-from renderfarm import credits, free, garbage, holdings, line, prices, stages, submission, units, webhooks
+from renderfarm import (
+    context,
+    credits,
+    free,
+    garbage,
+    holdings,
+    line,
+    prices,
+    stages,
+    submission,
+    tracing,
+    units,
+    webhooks,
+)
 from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import Database, after, new_id, raw
@@ -179,6 +192,14 @@ def _write(
     connection: psycopg.Connection[Any], settings: Settings, account_id: str, new: NewJob
 ) -> Submitted:
     job_id = new_id("job")
+    with context.about(job=job_id), tracing.span("submit"):
+        rows = _rows(settings, account_id, job_id, new)
+        created_at = submission.write(connection, rows)
+    context.note(job=job_id)
+    return Submitted(job_id, account_id, new.mode, created_at)
+
+
+def _rows(settings: Settings, account_id: str, job_id: str, new: NewJob) -> submission.Rows:
     own = (Stage.FETCH, *new.stages) if new.urls else tuple(new.stages)
     job = {
         "id": job_id,
@@ -197,14 +218,15 @@ def _write(
         "credits": new.credits,
         "patience": settings.queue_deadline_seconds,
         "webhook_url": new.webhook_url,
+        "request_id": context.request_id(),
+        "traceparent": tracing.here(),
     }
     first = stages.following(own, (), ())
     cuts = new.facts.get("cuts", ())
     planned = units.planned(job_id, new.plan, new.spec.model, new.mode, new.video, cuts, first)
-    rows = submission.Rows(
+    return submission.Rows(
         job, planned, new.assets, new.lent, kept=tuple(new.inputs.values()), hold=new.credits or 0
     )
-    return Submitted(job_id, account_id, new.mode, submission.write(connection, rows))
 
 
 def admit(session: Session, unit_ids: Sequence[str]) -> list[str]:

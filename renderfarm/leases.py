@@ -172,6 +172,8 @@ def _claim_of(session: Session, job: Job, unit: Unit) -> Claim:
         unit_id=unit.id,
         job_id=job.id,
         account_id=job.account_id,
+        request_id=job.request_id,
+        traceparent=job.traceparent,
         kind=JobKind(job.kind),
         mode=job.mode,
         stage=stage,

@@ -201,6 +201,8 @@ class Job(Base):
             "completed_at",
             postgresql_where=text("status = 'cancelled' AND started_at IS NOT NULL"),
         ),
+        # What became of a request.
+        Index("jobs_by_request", "request_id", postgresql_where=text("request_id IS NOT NULL")),
         # How long jobs take (``estimate.py``).
         Index(
             "jobs_lately",
@@ -262,6 +264,10 @@ class Job(Base):
     run_deadline: Mapped[datetime | None]
     #: Where its sender wants to be told what becomes of it.
     webhook_url: Mapped[str | None]
+    #: The correlation id of the request that brought it, and its span: what is done for it is logged, and
+    #: traced, under these.
+    request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
 
     @property
     def known_video(self) -> VideoInfo | None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self, get_type_hints
 
@@ -27,6 +28,7 @@ _PORTS = re.compile(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*")
 _SERVER = re.compile(r"([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 #: No file is kept for longer, in days.
 _CENTURY = 36_525
+_FORMATS = ("text", "json")
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -193,6 +195,10 @@ class Settings:
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.
     metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
+    #: ``text``, a line for people, or ``json``, an object a line for machines (``renderfarm.logs``).
+    log_format: str = "text"
+    #: Where traces go by OTLP over HTTP, as ``http://collector:4318``; empty: nothing is traced.
+    otlp_endpoint: str = ""
     #: Where a process is to die, in a trial of what the farm loses by it (see ``renderfarm.crash``).
     crash_at: Armed = field(default_factory=Armed)
 
@@ -208,6 +214,10 @@ class Settings:
             except ValueError as error:
                 raise SettingsError(f"{variable}={text!r}: {error}") from error
 
+        if self.log_format not in _FORMATS:
+            raise SettingsError(f"FARM_LOG_FORMAT={self.log_format!r} is neither text nor json")
+        if self.otlp_endpoint and not _can_trace():
+            raise SettingsError("FARM_OTLP_ENDPOINT needs the extra `otel`: pip install 'renderfarm[otel]'")
         if self.fetch_private and not self.development:
             raise SettingsError("FARM_FETCH_PRIVATE is for development: unset it, or set FARM_DEVELOPMENT=1")
         if not _PORTS.fullmatch(self.fetch_ports):
@@ -253,6 +263,13 @@ class Settings:
         if "database_url" not in values:
             raise SettingsError("DATABASE_URL is not set; `farm up` sets it, or give your own")
         return cls(**values)  # type: ignore[arg-type]  # each value was made by its field's type
+
+
+def _can_trace() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def variable_of(field: str) -> str:

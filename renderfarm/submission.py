@@ -23,10 +23,10 @@ from renderfarm.errors import FarmError
 STATEMENT = f"""
     WITH job AS (
         INSERT INTO jobs (id, account_id, status, kind, stages, mode, model, spec, plan, video, inputs, urls,
-            notes, facts, credits, queue_deadline, webhook_url)
+            notes, facts, credits, queue_deadline, webhook_url, request_id, traceparent)
         VALUES (%(id)s, %(account_id)s, 'queued', %(kind)s, %(stages)s, %(mode)s, %(model)s, %(spec)s,
             %(plan)s, %(video)s, %(inputs)s, %(urls)s, %(notes)s, %(facts)s, %(credits)s,
-            now() + make_interval(secs => %(patience)s), %(webhook_url)s)
+            now() + make_interval(secs => %(patience)s), %(webhook_url)s, %(request_id)s, %(traceparent)s)
         RETURNING created_at
     ), asset AS (
         -- With those whose files they use: a foreign key would lock these at the end, after the account.

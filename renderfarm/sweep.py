@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, plan_for
 from renderfarm import (
+    context,
     crash,
     garbage,
     idempotency,
@@ -79,14 +80,22 @@ class Sweeper:
 
     def take_back_leases(self) -> int:
         """Take back every lease that has run out."""
-        query = select(Unit.id).where(Unit.status == UnitStatus.RUNNING, leases.expired()).limit(_BATCH)
+        query = (
+            select(Unit.id, Unit.job_id, Unit.worker, Job.request_id)
+            .join(Job, Job.id == Unit.job_id)
+            .where(Unit.status == UnitStatus.RUNNING, leases.expired())
+            .limit(_BATCH)
+        )
+        with self._database.begin() as session:
+            expired = session.execute(query).all()
         taken = 0
-        for unit_id in self._ids(query):
+        for unit_id, job_id, worker, request_id in expired:
             with self._database.begin() as session:
                 outcome = leases.take_back(session, self._settings, unit_id)
             if outcome is not None:
                 crash.here(self._settings, crash.Point.TAKEN_BACK)
-                log.warning("took back %s: %s", unit_id, outcome.value)
+                with context.about(request=request_id, job=job_id, unit=unit_id):
+                    log.warning("took back from %s: %s", worker, outcome.value)
                 if outcome is not Outcome.FAILED:
                     _REQUEUED.labels(outcome).inc()
                 taken += 1
@@ -99,7 +108,8 @@ class Sweeper:
             with self._database.begin() as session:
                 late = jobs.time_out(session, self._settings, job_id)
             if late:
-                log.warning("%s is past its deadline", job_id)
+                with context.about(job=job_id):
+                    log.warning("the job is past its deadline")
                 failed += 1
         return failed
 

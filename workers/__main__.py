@@ -13,6 +13,8 @@ from renderfarm.settings import Settings, SettingsError
 from workers.folder import WorkerFolder, pulses
 
 QUEUES = click.Choice(stages.ALL)
+#: What Flower shows of a task: its arguments are what it is about (``renderfarm.messages``).
+_COLUMNS = "--tasks-columns=name,args,state,result,exception,worker,received,runtime,uuid"
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
 #: Tasks that Flower remembers, some 2 KB each; of itself it would remember ten times as many.
@@ -39,11 +41,11 @@ def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -
     folder = WorkerFolder.open(settings.work_dir, queue)
     # Read by prometheus_client when it is imported, which is why the imports below come late.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
-    from workers import log
+    from renderfarm import logs
     from workers.drawing import command_of
     from workers.process import WorkerProcess
 
-    log.configure(settings, queue)
+    logs.configure(settings, folder.name)
     return WorkerProcess(settings, queue, folder, command or command_of(settings, queue)).run()
 
 
@@ -64,18 +66,20 @@ def health(queue: str) -> None:
 @click.option("--port", default=5555, show_default=True)
 @click.option("--db", type=click.Path(dir_okay=False), help="Keep the tasks seen in this file.")
 @click.option("--url-prefix", help="Serve below this path.")
-def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> None:
+@click.option("--control", is_flag=True, help="Let who looks on also stop workers and revoke tasks.")
+def flower(address: str, port: int, db: str | None, url_prefix: str | None, control: bool) -> None:
     """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
-    from workers import log
+    from renderfarm import logs
     from workers.app import create_app
 
     # Flower reads it by itself; on a command line it would be there for all to see.
     if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
         raise click.ClickException("FLOWER_BASIC_AUTH=user:password is not set; Flower is never left open")
     settings = _settings()
-    log.configure(settings, "flower")
+    logs.configure(settings, "flower")
     app = create_app(settings)
-    options = [f"--address={address}", f"--port={port}", f"--max_tasks={_TASKS}"]
+    options = [f"--address={address}", f"--port={port}", f"--max-tasks={_TASKS}"]
+    options += [f"--read-only={not control}", _COLUMNS]
     options += [f"--db={db}", "--persistent=true"] if db else []
     options += [f"--url-prefix={url_prefix}"] if url_prefix else []
     app.start(["flower", *options])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Span, Stage, VideoInfo
 from pipeline.units import BY_SPANS, files_of, inputs_of, items_of
-from renderfarm import crash, jobs, leases
+from renderfarm import crash, jobs, leases, tracing
 from renderfarm.db import Database
 from renderfarm.leases import Claim
 from renderfarm.settings import Settings
@@ -93,7 +94,11 @@ class Attempt:
         request = self._request()
         with ThreadPoolExecutor(1, thread_name_prefix="items") as uploader:
             try:
-                done = self._draw(request, lambda item: uploader.submit(self._keep, item, request))
+                with tracing.span("draw"):
+                    # What is stored meanwhile is part of what is drawn.
+                    here = copy_context()
+                    keep = lambda item: uploader.submit(here.run, self._keep, item, request)  # noqa: E731
+                    done = self._draw(request, keep)
             except DrawingError:
                 _check_inputs(request)  # before the uploader has waited for the store to come back
                 raise
@@ -148,10 +153,11 @@ class Attempt:
             file.name: (file.key, Stored(file.size, file.sha256)) for file in claim.artifacts.values()
         }
         self._fetched.trim()
-        inputs = {
-            name: self._fetched.fetch(stored[name][0], self.tick, stored[name][1])
-            for name in inputs_of(claim.stage, stored)
-        }
+        with tracing.span("fetch inputs"):
+            inputs = {
+                name: self._fetched.fetch(stored[name][0], self.tick, stored[name][1])
+                for name in inputs_of(claim.stage, stored)
+            }
         source = claim.facts.get(jobs.SOURCE, "")
         return Request(claim.stage, claim.spec, claim.plan, out, inputs, claim.video, claim.spans, source)
 
@@ -226,7 +232,8 @@ class Attempt:
                 raise Stopped(Reason.LOST)
         else:
             key = f"{claim.folder}{path.name}"
-        return upload(self._tools.storage, name, key, path, self._tick_of_store)
+        with tracing.span("upload", file=name, bytes=path.stat().st_size):
+            return upload(self._tools.storage, name, key, path, self._tick_of_store)
 
     def _tick_of_store(self) -> None:
         """Raise what stops the storing; after the last frame, its bytes are the progress."""

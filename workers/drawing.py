@@ -25,7 +25,17 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO
 
-from pipeline.protocol import Done, Event, Failed, Item, Progress, Request, load_event
+from pipeline.protocol import (
+    LEVELS,
+    LOG_LINE,
+    Done,
+    Event,
+    Failed,
+    Item,
+    Progress,
+    Request,
+    load_event,
+)
 from renderfarm.settings import Settings
 from workers.environment import for_drawing
 
@@ -263,11 +273,15 @@ class _End:
 
 
 class _Tail:
-    """Reads a pipe to its end, logs its lines and keeps the last of them."""
+    """Reads a pipe to its end, logs its lines and keeps the last of them.
+
+    A line in the words of ``protocol.LOG_FORMAT`` is as grave as it says; what libraries print is not.
+    """
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
         self._kept = b""
+        self._begun = b""
 
     @property
     def text(self) -> str:
@@ -277,5 +291,16 @@ class _Tail:
         with self._pipe:
             while chunk := os.read(self._pipe.fileno(), 1 << 16):
                 self._kept = (self._kept + chunk)[-STDERR_LENGTH:]
-                for line in chunk.decode(errors="replace").splitlines():
-                    log.debug("drawing: %s", line)
+                *lines, self._begun = (self._begun + chunk).split(b"\n")
+                if len(self._begun) > LINE_LENGTH:
+                    lines, self._begun = [*lines, self._begun], b""
+                for line in lines:
+                    _relay(line.decode(errors="replace"))
+        _relay(self._begun.decode(errors="replace"))
+
+
+def _relay(line: str) -> None:
+    if said := LOG_LINE.fullmatch(line):
+        logging.getLogger(said["logger"]).log(LEVELS[said["level"]], "%s", said["message"])
+    elif line.strip():
+        log.debug("drawing: %s", line)

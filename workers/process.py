@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, signals
+from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 
 from pipeline.spec import PERCEPTION_VERSION, PLAN_VERSION, Model
-from renderfarm import moderation, stages
+from renderfarm import moderation, stages, tracing
 from renderfarm.claims import WorkerIdentity
 from renderfarm.db import Database
 from renderfarm.metrics.shared import SharedFolder
@@ -95,6 +96,8 @@ class WorkerProcess:
 
     def _connect(self) -> None:
         """Take part in the life of Celery's processes."""
+        # It would print how it stops, past every log.
+        celery_worker.safe_say = lambda *_: None
         signals.setup_logging.connect(_leave_logging_alone, weak=False)
         signals.worker_process_init.connect(self._on_child_start, weak=False)
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
@@ -108,6 +111,7 @@ class WorkerProcess:
 
     def _on_child_start(self, **_: object) -> None:
         settings = self._settings
+        tracing.start(settings, self._queue)
         self._folder.clear()
         self._board.unit_id = None
         counted = SharedFolder(self._folder.metrics)
@@ -125,6 +129,7 @@ class WorkerProcess:
     def _on_child_end(self, **_: object) -> None:
         if self._runner is not None:
             self._runner.close()
+        tracing.stop()
 
     def _on_ready(self, **_: object) -> None:
         busy = lambda: bool(state.reserved_requests or state.active_requests)  # noqa: E731

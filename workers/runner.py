@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Stage
-from renderfarm import arrivals, crash, jobs, leases, stages
+from renderfarm import arrivals, context, crash, jobs, leases, stages, tracing
 from renderfarm.errors import TABLE, FarmError
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
@@ -24,7 +24,6 @@ from workers.fetched import Fetched
 from workers.fetching import fetch
 from workers.folder import WorkerFolder
 from workers.heart import Heart, Reason, Stopped
-from workers.log import about
 from workers.metrics import ATTEMPTS, STAGE_SECONDS
 from workers.transfer import Corrupt, Gone
 
@@ -96,19 +95,25 @@ class Runner:
         with self._at_work(claim, claimed_at) as attempt:
             crash.here(self._settings, crash.Point.CLAIMED, claim.stage)
             log.info("claimed")
-            try:
-                outcome = self._work(claim, attempt)
-            except SQLAlchemyError as error:
-                # The lease tells the farm, once it can be told.
-                log.error("nothing could be recorded: %s", str(error).partition("\n")[0])
-                outcome = Outcome.STALE
-            except Stopped:
-                outcome = Outcome.STALE
+            with tracing.span(claim.stage.value, under=claim.traceparent, worker=self._worker.name) as span:
+                outcome = self._ended(claim, attempt)
+                if span is not None:
+                    span.set_attribute("outcome", outcome.value)
             seconds = time.monotonic() - claimed_at
             log.info("%s after %.2f s", outcome.value.replace("_", " "), seconds)
             if outcome is Outcome.DONE:
                 STAGE_SECONDS.labels(claim.stage.value, claim.spec.model.value).observe(seconds)
             return outcome
+
+    def _ended(self, claim: Claim, attempt: Attempt) -> Outcome:
+        try:
+            return self._work(claim, attempt)
+        except SQLAlchemyError as error:
+            # The lease tells the farm, once it can be told.
+            log.error("nothing could be recorded: %s", str(error).partition("\n")[0])
+        except Stopped:
+            pass
+        return Outcome.STALE
 
     @contextmanager
     def _at_work(self, claim: Claim, claimed_at: float) -> Iterator[Attempt]:
@@ -126,8 +131,16 @@ class Runner:
         )
         name = f"{claim.unit_id.replace(':', '-')}-{claim.attempt}"
         self._board.unit_id = claim.unit_id
+        fields = {
+            "request": claim.request_id,
+            "account": claim.account_id,
+            "job": claim.job_id,
+            "unit": claim.unit_id,
+            "stage": claim.stage.value,
+            "attempt": claim.attempt,
+        }
         try:
-            with about(claim.unit_id, claim.attempt), self._folder.scratch(name) as folder, heart:
+            with context.all_about(**fields), self._folder.scratch(name) as folder, heart:
                 yield Attempt(claim, folder, self._fetched, heart, self._tools)
         finally:
             self._board.unit_id = None
@@ -145,7 +158,9 @@ class Runner:
             log.info("%s", error)
             failure = error.code, error.message, error.retryable
         except DrawingError as error:
-            log.error("%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
+            # What does not get better by another try is the input's fault, and nobody's who is on call.
+            level = logging.WARNING if error.retryable else logging.INFO
+            log.log(level, "%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
             failure = error.code, str(error), error.retryable
         except Gone as error:
             log.error("%s", error)
@@ -180,6 +195,8 @@ class Runner:
         said = attempt.record(
             lambda session: jobs.fail(session, self._settings, claim, code, message, retryable)
         )
+        if said == jobs.Outcome.FAILED and retryable:
+            log.error("given up for good: %s, %s", code, message)
         return {"retry": Outcome.RETRY, "failed": Outcome.FAILED}.get(said, Outcome.STALE)
 
     def _hand_over(self, claim: Claim, attempt: Attempt) -> Outcome:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
 
-from renderfarm.dispatch import TASK
+from renderfarm.messages import TASK
 from workers.runner import Outcome, Runner
 
 #: How long a worker stands aside for those that have not failed on a unit.
@@ -24,8 +24,8 @@ class UnitFailed(Exception):
 def register(app: Celery, runner: Callable[[], Runner]) -> None:
     """Give ``app`` the task; ``runner`` is asked for in the process that runs it."""
 
-    @app.task(name=TASK, throws=(UnitFailed,))
-    def unit(unit_id: str) -> str:
+    @app.task(name=TASK, throws=(UnitFailed,), bind=True)
+    def unit(self: Task, unit_id: str) -> str:
         outcome = runner().run(unit_id)
         runner().warm()
         if outcome is Outcome.FAILED:
@@ -36,6 +36,7 @@ def register(app: Celery, runner: Callable[[], Runner]) -> None:
         if outcome is Outcome.ELSEWHERE:
             # To its queue again, where the others listen already; we come a little later.
             with suppress(OperationalError):  # the dispatcher sends what nobody came for
-                app.send_task(TASK, args=[unit_id], ignore_result=True, retry=False)
+                shown = {"shadow": self.request.shadow, "argsrepr": self.request.argsrepr}
+                app.send_task(TASK, args=[unit_id], ignore_result=True, retry=False, **shown)
             time.sleep(_ASIDE_SECONDS)
         return outcome.value

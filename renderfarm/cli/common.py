@@ -92,6 +92,15 @@ def settings() -> Settings:
     return Settings.from_env(environment(folder, state, os.environ))
 
 
+def rows_at_hand() -> bool:
+    """Whether whoever asks runs the farm: its database is set, or it runs here and no other is asked."""
+    if os.environ.get("DATABASE_URL"):
+        return True
+    from renderfarm.local.stack import Stack
+
+    return not os.environ.get("FARM_API_URL") and Stack(home(), os.environ).running() is not None
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """One transaction on the farm's database."""
@@ -162,13 +171,15 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows; a column's heading is its name."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         drawn.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+        # What ffmpeg says begins with [h264 @ ...], which is no markup of ours.
+        drawn.add_row(*(escape(_cell(row.get(column))) for column in columns))
     # Where nobody looks, lines are not broken: the next command in the pipe reads them.
     Console(width=None if sys.stdout.isatty() else 200).print(drawn)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 
 import click
 
-from renderfarm import redact
 from renderfarm.cli.common import settings
 from renderfarm.settings import Settings, SettingsError
 
@@ -26,11 +24,12 @@ def migrate() -> None:
 def dispatcher() -> None:
     """Admit and publish work, and sweep up after lost workers, until SIGTERM."""
     from renderfarm.db import Database
-    from renderfarm.dispatch import Dispatcher, celery_publisher
+    from renderfarm.dispatch import Dispatcher
+    from renderfarm.messages import celery_publisher
     from renderfarm.metrics.page import show
     from renderfarm.storage import open_storage
 
-    ours = _for_a_process()
+    ours = _for_a_process("dispatcher")
     if not ours.redis_url:
         raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
     database = Database(ours.database_url)
@@ -50,7 +49,7 @@ def courier() -> None:
     from renderfarm.metrics.page import show
     from renderfarm.storage import open_storage
 
-    ours = _for_a_process()
+    ours = _for_a_process("courier")
     database = Database(ours.database_url)
     try:
         with show(ours, "courier"):
@@ -64,7 +63,7 @@ def exporter() -> None:
     """Show the metrics of the queues, the jobs and the ledger on FARM_METRICS_PORT, until SIGTERM."""
     from renderfarm.metrics.exporter import run_exporter
 
-    run_exporter(_for_a_process())
+    run_exporter(_for_a_process("exporter"))
 
 
 def _stop() -> threading.Event:
@@ -75,8 +74,10 @@ def _stop() -> threading.Event:
     return stop
 
 
-def _for_a_process() -> Settings:
+def _for_a_process(name: str) -> Settings:
+    from renderfarm import logs, tracing
+
     ours = settings()
-    logging.basicConfig(level=ours.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    redact.install(ours)
+    logs.configure(ours, name)
+    tracing.start(ours, name)
     return ours

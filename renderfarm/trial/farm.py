@@ -173,7 +173,7 @@ class Farm:
     def add_worker(self, queue: str, command: Sequence[str] = (), **armed: str) -> Process:
         """One more worker of the queue, started; ``command`` stands in for the usual one."""
         name = f"{queue}-{sum(each.name.startswith(f'{queue}-') for each in self.workers) + 1}"
-        ready = f" {queue} - ready: queue"
+        ready = f": ready: queue {queue},"
         made = self._process(
             name, command or self._worker_command(queue), lambda process: ready in process.text
         )

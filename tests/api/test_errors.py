@@ -35,6 +35,7 @@ def test_a_fault_of_ours_says_nothing_of_itself(app: Flask, caplog: pytest.LogCa
     assert "secret" not in response.text
     assert "Traceback" not in response.text
     assert "secret inner workings" in caplog.text  # but the log has it
+    assert response.headers["X-Request-ID"]  # by which it is found there
 
 
 @pytest.mark.parametrize(

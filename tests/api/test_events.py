@@ -84,6 +84,7 @@ def test_the_job_is_told_at_once_then_as_it_changes_and_last_as_it_ended(
     assert stream.response.status_code == 200
     assert stream.response.mimetype == "text/event-stream"
     assert stream.response.headers["Cache-Control"] == "no-store"
+    assert len(stream.response.headers["X-Request-ID"]) == 32
     assert stream.block() == "retry: 2000\n\n"
     first, job = stream.event()
     assert job == client.get(f"/api/render/{job_id}").get_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -58,6 +59,7 @@ def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[S
         "FARM_METRICS_PORT": str(metrics_port),
         "FARM_SILENCE_SECONDS": "2",
         "FARM_EVENT_STREAMS": "1",
+        "FARM_LOG_FORMAT": "json",
         "FARM_EVENT_LOOK_SECONDS": "0.05",
         "TMPDIR": str(temp),
     }
@@ -131,7 +133,37 @@ def test_what_is_no_http_is_refused_as_json_too(served: Served) -> None:
         head, body = _exchange(served, request)
         assert head.startswith(f"HTTP/1.1 {status} ")
         assert "Content-Type: application/json" in head
+        assert re.search(r"^X-Request-ID: [0-9a-f]{32}\r?$", head, re.MULTILINE)
         assert json.loads(body)["error_code"] == code
+
+
+def test_each_request_is_one_line_of_the_log_under_the_id_that_it_is_answered_with(
+    served: Served, tmp_path: Path
+) -> None:
+    with requests.Session() as kept:  # one connection, and so one process
+        ours = {**served.headers, "X-Request-ID": "mine-1", "Referer": "http://hush/"}
+        asked = kept.get(f"{served.url}/api/render?status=queued&key=hush", headers=ours, timeout=30)
+        assert asked.headers["X-Request-ID"] == "mine-1"
+        stranger = kept.get(f"{served.url}/hush", headers={"X-Request-ID": "x" * 65}, timeout=30)
+        assert stranger.status_code == 404
+        kept.get(f"{served.url}/healthz", timeout=30)
+    twice = b"GET /healthz HTTP/1.1\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
+    assert re.search(r"^X-Request-ID: [0-9a-f]{32}\r?$", _exchange(served, twice)[0], re.MULTILINE)
+    refused = _exchange(served, b"NO HTTP\r\n\r\n")[0]
+
+    log = (tmp_path / "gunicorn.log").read_text()
+    assert "hush" not in log
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {line["level"] for line in lines} == {"INFO"}, "no stranger wakes anybody"
+    told = {line["request"]: line for line in lines if line["logger"] == "api.access"}
+    assert set(told) == {"mine-1", stranger.headers["X-Request-ID"]}
+    mine = told["mine-1"]
+    assert (mine["method"], mine["route"], mine["status"]) == ("GET", "/api/render", 200)
+    assert mine["account"].startswith("acct_") and mine["bytes"] == len(asked.content)
+    assert "account" not in told[stranger.headers["X-Request-ID"]]
+    assert told[stranger.headers["X-Request-ID"]]["route"] == "unknown"
+    [line] = [line for line in lines if line["message"].startswith("Invalid request from")]
+    assert f"X-Request-ID: {line['request']}" in refused
 
 
 def test_chunks_that_are_none_are_the_senders_fault(served: Served) -> None:

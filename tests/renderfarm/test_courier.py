@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from renderfarm import endpoints, views, webhooks
+from renderfarm import context, endpoints, views, webhooks
 from renderfarm.courier import Courier
 from renderfarm.fetch import Guarded
 from renderfarm.models import WebhookDelivery
@@ -147,10 +147,14 @@ def test_a_cancelled_job_is_told_and_nobody_elses(farm: Farm, account: str) -> N
         other = farm.account()
         theirs = farm.submit(other)
         job_id = farm.submit(account, webhook_url=receiver.url)
-        for owner, one in ((other, theirs), (account, job_id)):
+        with context.about(request="night-1"):
+            followed = farm.submit(account, webhook_url=receiver.url)
+        for owner, one in ((other, theirs), (account, job_id), (account, followed)):
             farm.cancel(owner, one)
-        until(lambda: delivered(farm, job_id))
-    assert [(one.type, one.data["job_id"]) for one in inbox.received] == [("job.cancelled", job_id)]
+        until(lambda: delivered(farm, job_id) and delivered(farm, followed))
+    told = {one.data["job_id"]: (one.type, one.headers.get("x-request-id")) for one in inbox.received}
+    assert told == {job_id: ("job.cancelled", None), followed: ("job.cancelled", "night-1")}
+    assert len(inbox.received) == 2
 
 
 def test_a_receiver_that_falters_gets_the_same_message_until_it_takes_it(farm: Farm, account: str) -> None:

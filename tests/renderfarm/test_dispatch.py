@@ -22,9 +22,10 @@ from pipeline.spec import Model, Stage
 from renderfarm import dispatch, jobs
 from renderfarm.cdn import Public
 from renderfarm.db import Database
-from renderfarm.dispatch import SLACK, Dispatcher, celery_publisher
+from renderfarm.dispatch import SLACK, Dispatcher
 from renderfarm.local import postgres as embedded
 from renderfarm.local.ports import free_port
+from renderfarm.messages import Message, Publish, celery_publisher
 from renderfarm.migrate import migrate
 from renderfarm.models import Unit
 from renderfarm.settings import Settings
@@ -197,14 +198,14 @@ class Outbox:
         self.sent: list[tuple[str, str]] = []
         self.broken = False
 
-    def __call__(self, unit_id: str, queue: str) -> None:
+    def __call__(self, message: Message) -> None:
         if self.broken:
             raise ConnectionError("the broker is away")
-        self.sent.append((unit_id, queue))
+        self.sent.append((message.unit_id, message.queue))
 
 
 @contextmanager
-def dispatching(farm: Farm, publish: dispatch.Publish, tmp_path: Path) -> Iterator[None]:
+def dispatching(farm: Farm, publish: Publish, tmp_path: Path) -> Iterator[None]:
     stop = threading.Event()
     database = Database(farm.settings.database_url)
     store = FileStore(tmp_path / "store", Public("http://x"))
@@ -296,7 +297,7 @@ def test_a_publisher_without_a_broker_says_so_soon(farm: Farm) -> None:
     publish = celery_publisher(replace(farm.settings, redis_url=f"redis://127.0.0.1:{free_port()}/0"))
     started = time.monotonic()
     with pytest.raises(Exception, match=r"(?i)refused"):
-        publish("job_x:analyse:0", "v4")
+        publish(Message("job_x:analyse:0", "v4"))
     assert time.monotonic() - started < 5
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import signal
 import subprocess
@@ -15,7 +13,6 @@ import requests
 
 from renderfarm import redact
 from renderfarm.local.ports import free_port
-from renderfarm.settings import Settings
 from tests.renderfarm.farm import Farm
 from tests.services.hostile import names
 from tests.services.processes import running
@@ -49,25 +46,6 @@ SECRETS = ("sk-0123456789abcdef", "whsec_0123456789abcdef", "s3cretofabucket")
 )
 def test_what_opens_something_is_blacked_out(line: str, left: str) -> None:
     assert redact.redact(line) == left
-
-
-def test_neither_arguments_nor_tracebacks_carry_it_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [handler])
-    settings = Settings(
-        database_url="none", s3_secret_key="aB+/c=d0", cdn_secret="links", cdn_purge_secret="purges"
-    )
-    redact.install(settings)
-    redact.install(settings)  # once is enough, twice does no harm
-    try:
-        raise ValueError("whsec_c2VjcmV0")
-    except ValueError:
-        root.exception("sent with %s, kept with %s, %s, %s", "sk-secret", "aB+/c=d0", "linksign", "purging")
-    assert "sent with sk-*** kept with ***, ***, ***" in stream.getvalue()
-    assert "secret" not in stream.getvalue()
-    assert "c2VjcmV0" not in stream.getvalue()
 
 
 def environment(database_url: str, **more: str) -> dict[str, str]:
@@ -119,8 +97,8 @@ def test_the_ingress_logs_what_failed_without_secrets(tmp_path: Path) -> None:
 
 def test_a_worker_logs_without_secrets() -> None:
     code = (
-        "import logging, sys; from renderfarm.settings import Settings; from workers import log\n"
-        "log.configure(Settings.from_env(), 'v4')\n"
+        "import logging, sys; from renderfarm.settings import Settings; from renderfarm import logs\n"
+        "logs.configure(Settings.from_env(), 'v4')\n"
         "for secret in sys.argv[1:]: logging.getLogger('workers.runner').warning('it held %s', secret)"
     )
     done = subprocess.run(

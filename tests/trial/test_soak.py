@@ -101,12 +101,10 @@ def test_the_picture_is_a_png_of_a_page_s_width(tmp_path: Path) -> None:
         assert 800 <= picture.width <= 1200
 
 
-_WORKER = "2026-11-30 19:20:00,123 {} v4 job_{}:segment:0#1 no heartbeat: {}"
+_OURS = '{{"level": "{}", "message": "{}", "logger": "x"}}'
 #: A line of each program at a level that counts, as each writes it, and what is left of it.
 _LOUD = [
-    ("worker-v4", _WORKER.format("WARNING", "a" * 24, "gone"), "WARNING", "no heartbeat: gone"),
-    ("dispatcher", "ERROR renderfarm.dispatch: x failed", "ERROR", "renderfarm.dispatch: x failed"),
-    ("api", "[2026-11-30 19:20:00 +0000] [123] [ERROR] Exception in worker", "ERROR", "Exception in worker"),
+    ("worker-v4", _OURS.format("WARNING", "no heartbeat: gone"), "WARNING", "no heartbeat: gone"),
     ("postgres", "2026-11-30 19:20:00.123 UTC [12] FATAL:  too many", "FATAL", "too many"),
     ("redis", "12:M 30 Nov 2026 19:20:00.123 # Out of memory", "#", "Out of memory"),
     ("supervisor", "2026-11-30 19:20:00,123 CRIT killed", "CRIT", "killed"),
@@ -123,9 +121,7 @@ def test_a_line_of_each_program_is_read(program: str, text: str, level: str, mes
 
 def test_what_programs_say_in_peace_is_not_loud() -> None:
     told = {
-        "worker-v4": _WORKER.format("INFO   ", "a" * 24, "none"),
-        "courier": "INFO renderfarm.courier: msg_1 delivered",
-        "api": "[2026-11-30 19:20:00 +0000] [123] [INFO] Booting worker",
+        "worker-v4": _OURS.format("INFO", "none"),
         "postgres": "2026-11-30 19:20:00.123 UTC [12] LOG:  ready",
         "redis": "12:M 30 Nov 2026 19:20:00.123 * Ready to accept connections",
         "supervisor": "2026-11-30 19:20:00,123 INFO spawned: 'api' with pid 1",
@@ -135,19 +131,23 @@ def test_what_programs_say_in_peace_is_not_loud() -> None:
 
 
 def test_a_traceback_belongs_to_the_line_before_it() -> None:
-    text = ["ERROR x: failed", "Traceback (most recent call last):", '  File "a.py"', "INFO x: goes on"]
-    first, second = read("dispatcher", text)
-    assert first.message == 'x: failed | Traceback (most recent call last): | File "a.py"'
+    begins, goes_on = _OURS.format("ERROR", "failed"), _OURS.format("INFO", "goes on")
+    first, second = read(
+        "dispatcher", [begins, "Traceback (most recent call last):", '  File "a.py"', goes_on]
+    )
+    assert first.message == 'failed | Traceback (most recent call last): | File "a.py"'
     assert second.level == "INFO"
 
 
 def test_lines_of_one_shape_are_counted_and_only_what_is_known_is_not_minded(tmp_path: Path) -> None:
     names = ("abc" * 8, "xyz" * 8)
-    (tmp_path / "worker-v4.log").write_text(_WORKER.format("WARNING", names[0], "attempt 7") + "\n")
-    (tmp_path / "worker-v4-2.log").write_text(_WORKER.format("WARNING", names[1], "attempt 31") + "\n")
-    (tmp_path / "courier.log.1").write_text("ERROR renderfarm.courier: msg_" + names[0] + " is lost\n")
+    (tmp_path / "worker-v4.log").write_text(_OURS.format("WARNING", f"no heartbeat of job_{names[0]}") + "\n")
+    (tmp_path / "worker-v4-2.log").write_text(
+        _OURS.format("WARNING", f"no heartbeat of job_{names[1]}") + "\n"
+    )
+    (tmp_path / "courier.log.1").write_text(_OURS.format("ERROR", f"msg_{names[0]} is lost") + "\n")
     knowns = [known("worker-v4", "^no heartbeat", "a worker hands over")]
     lost, late = loud(tmp_path, knowns)
-    assert (lost.program, lost.shape, lost.reason) == ("courier", "renderfarm.courier: <id> is lost", "")
-    assert (late.count, late.shape, late.reason) == (2, "no heartbeat: attempt <n>", "a worker hands over")
+    assert (lost.program, lost.shape, lost.reason) == ("courier", "<id> is lost", "")
+    assert (late.count, late.shape, late.reason) == (2, "no heartbeat of <id>", "a worker hands over")
     assert [line.partition(":")[0] for line in Soak(1, said=[lost, late]).failures] == ["1 x courier"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pipeline.protocol import Done, Item, Progress, Request
 from pipeline.spec import Model, RenderSpec, Span, Stage, VideoInfo, plan_for
 from tests.waiting import until
 from tests.workers.drawings import program
-from workers.drawing import Drawing, DrawingDied, DrawingHung, Patience, StageFailed
+from workers.drawing import Drawing, DrawingDied, DrawingHung, Patience, StageFailed, _Tail
 
 SPANS = (Span(0, 0, 5), Span(1, 5, 10))
 VIDEO = VideoInfo(320, 180, Fraction(30), 10, has_sound=False, codec="h264")
@@ -68,7 +69,9 @@ def test_an_error_of_the_input_keeps_its_code_and_the_process(drawing_of, reques
     assert drawing.pid is not None
 
 
-def test_a_programming_error_is_told_by_its_kind_alone_and_ends_the_process(drawing_of, request_) -> None:
+def test_a_programming_error_is_told_by_its_kind_alone_and_ends_the_process(
+    drawing_of, request_, caplog: pytest.LogCaptureFixture
+) -> None:
     drawing = drawing_of("raises")
     with pytest.raises(StageFailed) as caught:
         draw(drawing, request_)
@@ -76,6 +79,29 @@ def test_a_programming_error_is_told_by_its_kind_alone_and_ends_the_process(draw
     assert (caught.value.code, caught.value.retryable) == ("CS-UORC01-103", True)
     assert "no such key" in caught.value.detail
     assert drawing.pid is None
+    [said] = [record for record in caplog.records if record.name == "pipeline.serve"]
+    assert (said.levelname, said.name) == ("ERROR", "pipeline.serve"), "as it said it, in the worker's log"
+    assert "Traceback" in said.message and "no such key" in said.message
+
+
+def test_what_it_writes_beside_events_is_logged_line_by_line_whatever_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as out:
+        out.write(b"\xff\xfe no text\r\nWARNING pipeline.ffmpeg.cage: half of a")
+        out.flush()
+        out.write(b" line\nERROR no logger at all\n\n" + b"x" * 50_000 + b"\nWARNING a.b: the last")
+    _Tail(os.fdopen(reading, "rb")).read()
+    said = [(record.levelname, record.name, record.message[:30]) for record in caplog.records]
+    assert said == [
+        ("DEBUG", "workers.drawing", "drawing: \ufffd\ufffd no text\r"),
+        ("WARNING", "pipeline.ffmpeg.cage", "half of a line"),
+        ("DEBUG", "workers.drawing", "drawing: ERROR no logger at all"[:30]),
+        ("DEBUG", "workers.drawing", f"drawing: {'x' * 21}"),
+        ("WARNING", "a.b", "the last"),
+    ]
 
 
 def test_running_out_of_memory_is_said_so_and_can_be_tried_again(drawing_of, request_) -> None:

@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ import requests
 from sqlalchemy import select
 
 from pipeline.spec import ENGINES, Model
-from renderfarm.dispatch import Dispatcher, celery_publisher
 from renderfarm.local.ports import free_port
 from renderfarm.models import Attempt, JobStatus, Unit, UnitStatus, Worker
-from renderfarm.settings import Settings, variable_of
+from renderfarm.settings import Settings
 from tests.services.processes import running
 from tests.waiting import until
 from tests.workers.farm import Farm
+from tests.workers.processes import dispatching, environment
 
 
 @pytest.fixture
@@ -193,28 +192,6 @@ def test_health_is_asked_from_outside(start, settings: Settings) -> None:
     asked = health("v4")
     assert asked.returncode == 0 and asked.stdout.startswith("ok: 1 running")
     assert "no worker of cpu" in health("cpu").stderr
-
-
-@contextmanager
-def dispatching(farm: Farm) -> Iterator[None]:
-    """A real dispatcher, in a thread."""
-    stop = threading.Event()
-    publish = celery_publisher(farm.settings)
-    dispatcher = Dispatcher(farm.settings, farm.database, publish, farm.store)
-    thread = threading.Thread(target=dispatcher.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(30)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What a process needs to find the same settings."""
-    names = ("database_url", "redis_url", "storage_url", "work_dir", "metrics_port", "drain_seconds")
-    names += ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "republish_seconds", "retry_seconds")
-    return {**os.environ, **{variable_of(name): str(getattr(settings, name)) for name in names}}
 
 
 def at_work(farm: Farm, unit_id: str, worker: psutil.Process) -> list[psutil.Process]:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 
-from renderfarm.dispatch import celery_publisher
+from renderfarm.messages import Message, celery_publisher
 from renderfarm.models import Unit
 from renderfarm.trial.case import Case, Fault
 from renderfarm.trial.kinds.processes import LONG, during
@@ -94,7 +94,7 @@ def _tripled(case: Case) -> None:
         session.query(Unit).update({"status": "admitted", "published_at": Unit.created_at})
     for unit_id, queue in units:
         for _ in range(3):
-            publish(unit_id, queue)
+            publish(Message(unit_id, queue))
     case.farm.add_dispatcher()
 
 
@@ -106,7 +106,7 @@ def _storm(case: Case) -> None:
         with case.farm.database.begin() as session:
             units = [(unit.id, unit.queue) for unit in session.query(Unit).where(Unit.status != "waiting")]
         for unit_id, queue in units:
-            publish(unit_id, queue)
+            publish(Message(unit_id, queue))
         time.sleep(0.2)
 
 
@@ -114,5 +114,5 @@ def _nonsense(case: Case) -> None:
     publish = celery_publisher(case.farm.settings)
     for queue in _QUEUES:
         for unit_id in ("", "no unit", "job_x:segment:0", "job_x:segment:0:" * 500):
-            publish(unit_id, queue)
+            publish(Message(unit_id, queue))
     case.submit()

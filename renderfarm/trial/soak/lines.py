@@ -1,6 +1,6 @@
 """What the programs' logs say at WARNING or above: grouped by its shape, and judged by whether it is known.
 
-How a line is read stands here alone: as JSON, an object a line, or in each program's own form.
+How a line is read stands here alone: ours are JSON, an object a line; the services have forms of their own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,6 @@ _FORMS = {
     _POSTGRES: re.compile(r"[-\d]+ [:.\d]+ \w+ \[\d+\] (?P<level>[A-Z]+\d?):  ?(?P<message>.*)"),
     _SUPERVISOR: re.compile(r"[-\d]+ [:,\d]+ (?P<level>[A-Z]+) (?P<message>.*)"),
 }
-#: Workers and Flower; the dispatcher and its like; gunicorn.
-_OURS = (
-    re.compile(r"[-\d]+ [:,\d]+ (?P<level>[A-Z]+) +\S+ \S+ (?P<message>.*)"),
-    re.compile(r"(?P<level>[A-Z]+) (?P<message>[\w.]+: .*)"),
-    re.compile(r"\[[-\d]+ [:\d]+ [+\d]+\] \[\d+\] \[(?P<level>[A-Z]+)\] (?P<message>.*)"),
-)
 #: What differs from one line to the next of the same shape.
 _VARYING = (
     (re.compile(r"\b[a-z]+_[a-z0-9]{16,}(:[a-z]+:\d+)?(#\d+)?"), "<id>"),
@@ -162,11 +156,9 @@ def _read(program: str, text: str) -> Line | None:
             return None
         parts = [str(told[name]) for name in ("message", "exception") if told.get(name)]
         return Line(program, str(told.get("level", UNKNOWN)).upper(), " | ".join(parts) or text)
-    own = _FORMS.get(program)
-    for form in (own,) if own else _OURS:
-        if found := form.fullmatch(text):
-            return Line(program, found["level"], found["message"])
-    return None
+    form = _FORMS.get(program)
+    found = form.fullmatch(text) if form else None
+    return Line(program, found["level"], found["message"]) if found else None
 
 
 def _reason(program: str, shape: str, knowns: Sequence[Known]) -> str:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from renderfarm import context
 from renderfarm.accounts import authenticate
 from renderfarm.cli import main
 from renderfarm.cli.common import actor
 from renderfarm.db import Database
+from renderfarm.history import history_of
+from tests.renderfarm.farm import Farm
 
 Run = Callable[..., Result]
 
@@ -50,6 +53,23 @@ def test_an_account_gets_a_key_that_opens_the_api_until_it_is_revoked(run: Run, 
     run("keys", "revoke", key["id"])
     assert authenticate(database, key["key"]) is None
     assert "in use" in run("keys", "revoke", key["id"], code=1).stderr
+
+
+def test_the_jobs_of_a_request_are_found_and_how_each_went(run: Run, database: Database, farm: Farm) -> None:
+    account = farm.account()
+    with context.about(request="night-1"):
+        job_id = farm.submit(account)
+    farm.submit(account)
+    (found,) = _json(run("jobs", "--request", "night-1", "--json"))
+    assert (found["job_id"], found["status"]) == (job_id, "queued")
+    assert job_id in run("jobs", "--request", "night-1").stdout
+    farm.fail(farm.take(f"{job_id}:analyse:0"), "CS-ORIV-007", retryable=False)
+    with database.begin() as session:
+        history = history_of(session, job_id)
+    assert history is not None and history.request_id == "night-1"
+    (failed,) = [row for row in history.work if row["outcome"] == "failed"]
+    assert (failed["unit"], failed["attempt"], failed["outcome"]) == ("analyse:0", 1, "failed")
+    assert [entry["kind"] for entry in history.ledger] == ["hold", "release"]
 
 
 def test_only_the_key_itself_is_on_stdout(run: Run) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from renderfarm.dispatch import Dispatcher
 from renderfarm.local.ports import free_port
+from renderfarm.messages import Message
 from renderfarm.settings import Settings
 from renderfarm.storage import open_storage
 from renderfarm.sweep import Sweeper
@@ -49,10 +50,10 @@ def test_a_dispatcher_whose_messages_nobody_takes_lags_until_somebody_does(farm:
     there = threading.Event()
     sent: list[str] = []
 
-    def publish(unit_id: str, queue: str) -> None:
+    def publish(message: Message) -> None:
         if not there.is_set():
             raise OSError("no broker")
-        sent.append(unit_id)
+        sent.append(message.unit_id)
 
     farm.submit(farm.account())
     farm.report(worker("a"))

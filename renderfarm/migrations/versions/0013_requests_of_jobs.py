@@ -1,0 +1,23 @@
+"""Which request brought a job, and the span of its trace."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("request_id", sa.String(), nullable=True))
+    op.add_column("jobs", sa.Column("traceparent", sa.String(), nullable=True))
+    op.create_index(
+        "jobs_by_request", "jobs", ["request_id"], postgresql_where=sa.text("request_id IS NOT NULL")
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("jobs_by_request", "jobs")
+    op.drop_column("jobs", "traceparent")
+    op.drop_column("jobs", "request_id")
