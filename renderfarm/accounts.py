@@ -68,8 +68,9 @@ def create_account(session: Session, name: str, *, actor: str = audit.FARM) -> A
 
 
 def find_account(session: Session, name: str) -> Account | None:
-    """The account of that name."""
-    return session.scalar(select(Account).where(Account.name == name.strip()))
+    """The account of that name, unless it is being deleted."""
+    named = select(Account).where(Account.name == name.strip(), Account.deleted_at.is_(None))
+    return session.scalar(named)
 
 
 def create_key(

@@ -53,7 +53,7 @@ from renderfarm.bell import announce
 from renderfarm.claims import Claim
 from renderfarm.db import Database, after, new_id, raw
 from renderfarm.errors import TABLE, FarmError
-from renderfarm.models import FINAL, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
+from renderfarm.models import FINAL, Account, Artifact, Attempt, Job, JobKind, JobStatus, Unit, UnitStatus
 from renderfarm.settings import Settings
 from renderfarm.storage import StoredFile
 from renderfarm.units import FAST
@@ -64,6 +64,7 @@ __all__ = [
     "Outcome",
     "Submitted",
     "admit",
+    "call_off",
     "cancel",
     "drop_units",
     "fail",
@@ -163,6 +164,8 @@ def submit(session: Session, settings: Settings, account_id: str, new: NewJob) -
     """
     if new.mode == FAST and not line.room_for_fast(session, settings, stages.QUEUES[new.spec.model]):
         raise FarmError("CS-UORC01-001")
+    if not new.credits:  # what is paid for asks the account for it
+        _check_account(session, account_id)
     if new.credits is None:
         credits.in_turn(session, account_id)
     made = _write(raw(session), settings, account_id, new)
@@ -370,6 +373,15 @@ def cancel(session: Session, account_id: str, job_id: str, settings: Settings) -
     return job
 
 
+def call_off(session: Session, settings: Settings, job_id: str) -> bool:
+    """End the job for the operator, however many its account has cancelled; False where it has ended."""
+    job = lock(session, job_id)
+    if job is None or job.status in FINAL:
+        return False
+    _end(session, settings, job, JobStatus.CANCELLED, "CS-UORC01-105", "")
+    return True
+
+
 def time_out(session: Session, settings: Settings, job_id: str) -> bool:
     """Fail the job with CS-UORC01-104 if it is past its deadline."""
     job = lock(session, job_id)
@@ -441,6 +453,16 @@ def keep_files(session: Session, claim: Claim, files: Sequence[StoredFile]) -> N
         )
         newer = {name: row.excluded[name] for name in ("unit_id", "attempt", "key", "size", "sha256")}
         session.execute(row.on_conflict_do_update(index_elements=["job_id", "name"], set_=newer))
+
+
+def _check_account(session: Session, account_id: str) -> None:
+    """CS-ORAU-002 where the account was deleted; whoever deletes it waits for this transaction."""
+    # As the job's foreign key locks it later.
+    mine = (
+        select(Account.deleted_at).where(Account.id == account_id).with_for_update(key_share=True, read=True)
+    )
+    if session.scalar(mine) is not None:
+        raise FarmError("CS-ORAU-002")
 
 
 def _runs_beside(session: Session, unit: Unit) -> bool:

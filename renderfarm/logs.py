@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
@@ -57,7 +57,7 @@ def configure(settings: Settings, process: str, stream: TextIO | None = None) ->
 
 def formatter(settings: Settings, process: str) -> logging.Formatter:
     """What makes a line of a record, as ``FARM_LOG_FORMAT`` wants it."""
-    return (_Json if settings.log_format == "json" else _Text)(process, settings.s3_secret_key)
+    return (_Json if settings.log_format == "json" else _Text)(process, settings.secrets)
 
 
 class _Lines(logging.Formatter):
@@ -66,11 +66,11 @@ class _Lines(logging.Formatter):
     Where there may be one, each value is looked through by itself: the marks of a format may hide it.
     """
 
-    def __init__(self, process: str, known: str) -> None:
+    def __init__(self, process: str, known: Sequence[str]) -> None:
         super().__init__()
         self._process = process
-        self._known = known
-        self._known_here = json.dumps(known)[1:-1]
+        self._known = tuple(secret for secret in known if secret)
+        self._known_here = {written for each in self._known for written in (each, json.dumps(each)[1:-1])}
 
     def format(self, record: logging.LogRecord) -> str:
         said = self._said(record)
@@ -100,12 +100,12 @@ class _Lines(logging.Formatter):
         return said
 
     def _may_tell(self, line: str) -> bool:
-        return may_tell(line) or bool(self._known and (self._known in line or self._known_here in line))
+        return may_tell(line) or any(secret in line for secret in self._known_here)
 
     def _clean(self, name: str, value: object) -> object:
         if value is None or isinstance(value, (bool, int, float)):
             return value
-        clean = redact(str(value)[-_SEARCHED:] if name in _TRACES else str(value)[:_SEARCHED], self._known)
+        clean = redact(str(value)[-_SEARCHED:] if name in _TRACES else str(value)[:_SEARCHED], *self._known)
         return clean[-_LONGEST:] if name in _TRACES else clean[:_LONGEST]
 
 

@@ -8,26 +8,29 @@ _SECRET = re.compile(
     r"""
     (?P<keep>\b(?:sk-|whsec_)                                    # keys, and secrets of webhooks
       |\bX-Amz-(?:Signature|Credential|Security-Token)=         # addresses that S3 has signed
+      |[?&](?:md5|Signature|Policy)=                            # and that nginx or CloudFront checks
       |://[^\s:/@]*:(?=[^\s/@]+@)                               # passwords in addresses
       |\b\w*SECRET_(?:ACCESS_)?KEY["']?\s*[:=]\s*["']?)          # an environment, or settings
     [^\s&"'<>@]+
+    |(?P<begin>-----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----)[^-]*
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 #: One of these is in all that matches, and none of them is anything that JSON writes otherwise.
-_MARKS = ("sk-", "whsec_", "x-amz-", "://", "secret_")
+_MARKS = ("sk-", "whsec_", "x-amz-", "md5=", "signature=", "policy=", "private key", "://", "secret_")
 #: What is shorter would be found in words that are none.
 _SHORTEST = 6
 
 
-def redact(line: str, known: str = "") -> str:
+def redact(line: str, *known: str) -> str:
     """The line without its secrets; how each begins stays, to tell what it was.
 
-    ``known`` is one that looks like nothing in particular.
+    ``known`` are those that look like nothing in particular.
     """
-    if len(known) >= _SHORTEST:
-        line = line.replace(known, "***")
-    return _SECRET.sub(r"\g<keep>***", line)
+    for secret in known:
+        if len(secret) >= _SHORTEST:
+            line = line.replace(secret, "***")
+    return _SECRET.sub(r"\g<keep>\g<begin>***", line)
 
 
 def may_tell(line: str) -> bool:

@@ -62,7 +62,9 @@ STATEMENT = f"""
             + (SELECT count(*) FROM line) + (SELECT count(*) FROM kept) AS others
         FROM job
     ), paid AS (
-        UPDATE accounts SET available = available - %(hold)s, held = held + %(hold)s FROM written
+        -- One that was deleted meanwhile has nothing: the table refuses.
+        UPDATE accounts SET held = held + %(hold)s,
+            available = CASE WHEN deleted_at IS NULL THEN available - %(hold)s ELSE -1 END FROM written
         WHERE accounts.id = %(account_id)s AND %(hold)s > 0 AND others >= 0
         RETURNING 1
     ), entry AS (
@@ -96,7 +98,8 @@ def write(connection: psycopg.Connection[Any], rows: Rows) -> datetime:
     """Write a job, its units, their place in the line, its loans and its hold; when that was.
 
     All of it or nothing, with or without a transaction around it: what would be wrong the tables refuse.
-    CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough.
+    CS-ORIV-010 where an asset was deleted meanwhile, CS-ORCR-001 where the account has not enough,
+    or is no more.
     """
     try:
         row = connection.execute(STATEMENT, values_of(rows), prepare=True).fetchone()

@@ -13,6 +13,7 @@ from renderfarm.cli.bench import bench
 from renderfarm.cli.completion import completion
 from renderfarm.cli.credits import credits
 from renderfarm.cli.failure import KNOWN, TEXT, Failure
+from renderfarm.cli.gc import gc
 from renderfarm.cli.jobs import job, jobs
 from renderfarm.cli.keys import keys
 from renderfarm.cli.processes import courier, dispatcher, exporter, migrate
@@ -44,6 +45,6 @@ for _command in (
     *(up, down, status, demo, render, jobs, job, sheet),
     *(characters, scenes, templates),
     *(accounts, keys, credits, webhooks, audit, completion),
-    *(test, bench, simulate, migrate, dispatcher, courier, exporter),
+    *(gc, test, bench, simulate, migrate, dispatcher, courier, exporter),
 ):
     main.add_command(_command)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from renderfarm.cli.common import actor, as_json, emit, table, transaction
+from renderfarm.cli.common import actor, as_json, emit, reached, table, transaction
 from renderfarm.local.errors import StackError
 
 
 @click.group()
 def accounts() -> None:
-    """Make and list accounts."""
+    """Make, list and delete accounts."""
 
 
 @accounts.command()
@@ -29,6 +29,33 @@ def create(name: str, as_json: bool) -> None:
     emit(row, as_json, lambda: click.echo(f"Made the account {row['name']}."))
 
 
+@accounts.command("delete")
+@click.argument("name")
+@click.option("--cancel", is_flag=True, help="Cancel its open jobs first.")
+@as_json
+def delete_(name: str, cancel: bool, as_json: bool) -> None:
+    """Delete an account for good: its keys, its assets, its jobs' files. The ledger stays."""
+    from dataclasses import asdict
+
+    from renderfarm.removal import StillOpen, remove
+
+    with reached() as (ours, database):
+        try:
+            gone = remove(database, ours, name, cancel=cancel, actor=actor())
+        except StillOpen as error:
+            raise StackError(f"{error}.", "Wait for them, or give --cancel.") from error
+    if gone is None:
+        raise StackError(f"There is no account {name!r}.", "See `farm accounts list`.")
+
+    def show() -> None:
+        click.echo(
+            f"Deleted the account {name}: {gone.keys} keys, {gone.assets} characters and scenes, "
+            f"the files of {gone.renders} renders; {gone.cancelled} jobs were cancelled."
+        )
+
+    emit(asdict(gone), as_json, show)
+
+
 @accounts.command("list")
 @as_json
 def list_(as_json: bool) -> None:
@@ -37,7 +64,7 @@ def list_(as_json: bool) -> None:
 
     from renderfarm.models import Account
 
-    columns = ("id", "name", "available", "held", "created_at")
+    columns = ("id", "name", "available", "held", "created_at", "deleted_at")
     with transaction() as session:
         found = session.scalars(select(Account).order_by(Account.created_at, Account.id))
         rows = [{column: getattr(account, column) for column in columns} for account in found]

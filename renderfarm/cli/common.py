@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from renderfarm.client import Client
+    from renderfarm.db import Database
     from renderfarm.models import Account
 
 #: The checkout: samples, tests, pyproject.toml.
@@ -103,14 +104,21 @@ def rows_at_hand() -> bool:
 @contextmanager
 def transaction() -> Iterator[Session]:
     """One transaction on the farm's database."""
+    with reached() as (_, database), database.begin() as session:
+        yield session
+
+
+@contextmanager
+def reached() -> Iterator[tuple[Settings, Database]]:
+    """The farm's settings and its database, for what takes more than one transaction."""
     from sqlalchemy.exc import OperationalError
 
     from renderfarm.db import Database
 
-    database = Database(settings().database_url, pool_size=1)
+    ours = settings()
+    database = Database(ours.database_url, pool_size=1)
     try:
-        with database.begin() as session:
-            yield session
+        yield ours, database
     except OperationalError as error:
         raise StackError(f"The database does not answer: {error.orig}", "See `farm status`.") from error
     finally:

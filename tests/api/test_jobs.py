@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,18 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, update
 
+from api import create_app
 from api.context import Farm
 from renderfarm.models import Account, Job
+from renderfarm.settings import Settings
 from tests.api.conftest import GRANT, Caller, error_of, sent
+from tests.waiting import until
 
 FIELDS = {
     "job_id", "status", "mode", "model", "checkpoint", "progress_pct", "queue_position", "cdn_url",
     "mask_cdn_url", "thumbnail_url", "error", "error_code", "error_message", "progress", "result_url",
     "chunks", "notes", "credits", "created_at", "started_at", "completed_at",
+    "cdn_url_expires_at", "files_deleted_at",
 }  # fmt: skip
 
 
@@ -68,6 +74,41 @@ def test_a_complete_job_has_its_addresses_built_anew(client: FlaskClient, farm: 
     assert job["mask_cdn_url"] == f"{base}/mask.bin"
     assert job["thumbnail_url"] == f"{base}/thumbnail.bin"
     assert job["progress_pct"] == 100
+
+
+def test_a_signed_address_is_a_new_one_at_each_read(
+    settings: Settings, farm: Farm, client: FlaskClient, submit: Any
+) -> None:
+    job_id = submit()
+    outputs = {name: f"out/{job_id}/{name}.bin" for name in ("output", "thumbnail")}
+    set_job(farm, job_id, status="complete", outputs=outputs, completed_at=func.now())
+    assert client.get(f"/api/render/{job_id}").get_json()["cdn_url_expires_at"] is None
+    signed = {"cdn_style": "secure-link", "cdn_base": "https://cdn.test", "cdn_secret": "0123456789abcdef"}
+    signing = create_app(replace(settings, cdn_seconds=2, **signed))
+    with closing(signing.extensions["farm"].database):
+        first = signing.test_client().get(f"/api/render/{job_id}").get_json()
+        assert first["cdn_url"].startswith(f"https://cdn.test/out/{job_id}/output.bin?expires=")
+        assert first["thumbnail_url"].startswith(f"https://cdn.test/out/{job_id}/thumbnail.bin?expires=")
+
+        def later() -> Any:
+            return signing.test_client().get(f"/api/render/{job_id}").get_json()
+
+        until(lambda: later()["cdn_url"] != first["cdn_url"])
+        assert later()["cdn_url_expires_at"] > first["cdn_url_expires_at"]
+
+
+def test_a_job_whose_files_were_deleted_says_since_when(
+    client: FlaskClient, alice: Caller, farm: Farm, submit: Any
+) -> None:
+    job_id = submit()
+    outputs = {"output": f"out/{job_id}/a.mp4"}
+    set_job(farm, job_id, status="complete", outputs=outputs, completed_at=func.now())
+    assert client.get(f"/api/render/{job_id}").get_json()["files_deleted_at"] is None
+    deleted = alice.delete(f"/api/render/{job_id}/files").get_json()
+    assert (deleted["status"], deleted["cdn_url"], deleted["result_url"]) == ("complete", None, None)
+    assert deleted["files_deleted_at"].endswith("Z")
+    again = alice.delete(f"/api/render/{job_id}/files").get_json()
+    assert again["files_deleted_at"] == deleted["files_deleted_at"]
 
 
 def test_a_failed_job_says_why(client: FlaskClient, farm: Farm, submit: Any) -> None:

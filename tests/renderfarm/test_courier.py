@@ -136,7 +136,7 @@ def test_a_receiver_hears_of_a_jobs_whole_life_and_reads_what_a_poller_would(
     assert (first.type, last.type) == ("job.processing", "job.complete")
     seen = views.view(farm.database, job_id)
     assert seen is not None
-    polled = addressed(state_of(seen), open_storage(farm.settings).url)
+    polled = addressed(state_of(seen), open_storage(farm.settings).link)
     assert {name: last.data[name] for name in polled} == polled
     assert last.data["cdn_url"].startswith("http")
 

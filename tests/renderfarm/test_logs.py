@@ -227,3 +227,20 @@ def test_what_a_process_its_threads_and_its_children_say_and_die_of_are_lines_to
     assert "careful" in said[0]["message"] and "ZeroDivisionError" in said[1]["exception"]
     assert said[2]["request"] == "r-1" and said[2]["pid"] != said[3]["pid"]
     assert "sk-***" in said[3]["exception"] and done.returncode == 1
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_what_links_are_signed_with_and_their_signatures_are_not_written(format: str) -> None:
+    signs, purges, pem = (
+        "linksign-01234567",
+        "purging-01234567",
+        "-----BEGIN PRIVATE KEY-----\nMIIE+/=\n-----END",
+    )
+    settings = Settings(
+        database_url="none", cdn_secret=signs, cdn_purge_secret=purges, cdn_private_key=pem, log_format=format
+    )
+    said = f"by {signs} and {purges}: GET /out/a?expires=1&md5=Q0x_-B, /b?Signature=C0~D&Key-Pair-Id=K; {pem}"
+    line = logs.formatter(settings, "api").format(logging.LogRecord("x", 20, "", 1, said, None, None))
+    assert not any(secret in line for secret in (signs, purges, "Q0x_", "C0~", "MIIE"))
+    assert "expires=1&md5=***" in line
+    assert "Key-Pair-Id=K" in line

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -13,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from renderfarm.cdn import Public
 from renderfarm.settings import Settings, SettingsError
 from renderfarm.storage import FileStore, NotStored, S3Store, Storage, StorageError, checksum, open_storage
 from renderfarm.storage.s3 import PART
@@ -21,7 +23,7 @@ from tests.services.s3 import S3Server
 
 @pytest.fixture
 def file_store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store", "http://farm.test/files")
+    return FileStore(tmp_path / "store", Public("http://farm.test/files"))
 
 
 @pytest.fixture
@@ -188,6 +190,17 @@ class TestEveryStore:
                 call(key)
         with pytest.raises(ValueError, match="not a storage key"):
             store.fetch(key, tmp_path)
+
+    def test_objects_are_listed_in_the_order_of_their_keys_with_what_is_known_of_them(
+        self, store: Storage
+    ) -> None:
+        keys = ["in/a-b", "in/a.b", "in/a/b-c/d", "in/a/b.c", "in/a/b/c", "in/a0", "in/aA"]
+        for key in reversed(keys):
+            write(store, key, key.encode())
+        found = list(store.entries("in/"))
+        assert [(entry.key, entry.size) for entry in found] == [(key, len(key)) for key in keys]
+        assert all(abs(entry.modified - time.time()) < 60 for entry in found)
+        assert list(store.entries("in/nothing/")) == []
 
     def test_a_prefix_ends_in_a_slash(self, store: Storage) -> None:
         with pytest.raises(ValueError, match="ends in a slash"):

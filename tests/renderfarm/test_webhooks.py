@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from pipeline.spec import Background
 from renderfarm import delivery, endpoints, webhooks
+from renderfarm.cdn import Public
 from renderfarm.delivery import WAITS, Full, Message, Outcome, Reply
 from renderfarm.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from renderfarm.storage import open_storage
@@ -82,7 +83,7 @@ def test_each_status_of_a_job_is_told_once_with_the_job_as_it_was_then(farm: Far
     assert (ended.state["status"], ended.state["progress_pct"]) == ("complete", 100)
     assert ended.state["started_at"] <= ended.state["completed_at"]
 
-    bodies = [json.loads(take(farm).body(lambda key: f"https://cdn/{key}")) for _ in range(2)]
+    bodies = [json.loads(take(farm).body(Public("https://cdn").link)) for _ in range(2)]
     whole = next(body for body in bodies if body["type"] == "job.complete")
     assert set(whole) == {"type", "timestamp", "data"}
     assert whole["data"]["sequence"] == ended.sequence

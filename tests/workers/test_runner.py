@@ -309,7 +309,7 @@ def test_an_input_that_is_gone_is_not_looked_for_without_end(farm: Farm) -> None
         assert farm.run(unit_id) is Outcome.RETRY
         assert farm.admit(job_id) == [unit_id]
     assert farm.run(unit_id) is Outcome.FAILED
-    assert farm.job(job_id).error_code == "CS-UORC01-199"
+    assert farm.job(job_id).error_code == "CS-UORC01-125"
     assert farm.balance() == (100, 0)
 
 
@@ -355,7 +355,7 @@ class Flaky(FileStore):
     """Another store's files; the first writes fail."""
 
     def __init__(self, other: FileStore, failures: int) -> None:
-        super().__init__(other._root, other._base)
+        super().__init__(other._root, other.links)
         self.failures = failures
 
     def writer(self, key: str, content_type: str = "") -> Writer:
@@ -369,7 +369,7 @@ class Watching(FileStore):
     """Another store's files; notes which of them were garbage when their writing began."""
 
     def __init__(self, other: FileStore, farm: Farm) -> None:
-        super().__init__(other._root, other._base)
+        super().__init__(other._root, other.links)
         self._farm = farm
         self.promised: list[str] = []
 

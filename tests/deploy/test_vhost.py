@@ -1,0 +1,181 @@
+"""What stands before the API: a real nginx with our configuration, before a server that tells what it saw."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from renderfarm.errors import TABLE
+from renderfarm.local.ports import free_port
+from tests.services.debian import Unavailable
+from tests.services.nginx import Nginx, nginx_server
+from tests.waiting import until
+
+
+@dataclass
+class Origin:
+    """A server that answers with the request's head, and streams when it is told to."""
+
+    server: ThreadingHTTPServer
+    seen: list[str] = field(default_factory=list)
+    body: bytes = b""
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    origin: Origin
+
+    def do_GET(self) -> None:
+        self.origin.seen.append(self.path)
+        if self.path.endswith("/events"):
+            self._stream()
+            return
+        said = json.dumps({"path": self.path, "head": dict(self.headers)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.send_header("X-Request-ID", "the-apis-own")
+        self.end_headers()
+        self.wfile.write(said)
+
+    def do_POST(self) -> None:
+        while len(self.origin.body) < int(self.headers["Content-Length"]):
+            self.origin.body += self.rfile.read1(1 << 16)  # type: ignore[attr-defined]  # it is buffered
+        self.do_GET()
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for number in (1, 2):
+            self.wfile.write(f"data: {number}\n\n".encode())
+            self.wfile.flush()
+            self.origin.goes_on.wait(20)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def running_origin() -> Iterator[Origin]:
+    handler = type("Handler", (_Handler,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        handler.origin = Origin(server)  # type: ignore[attr-defined]  # it was just made
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield handler.origin  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def proxy(running_origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    variables = {
+        "API_ORIGIN": running_origin.url,
+        "FLOWER_ORIGIN": f"http://127.0.0.1:{free_port()}",  # nobody
+        "API_MAX_BODY_MB": "1",
+    }
+    try:
+        with nginx_server(tmp_path_factory.mktemp("nginx"), ["api.conf.template"], variables) as nginx:
+            yield nginx
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def origin(running_origin: Origin) -> Origin:
+    running_origin.seen.clear()
+    running_origin.body = b""
+    return running_origin
+
+
+@pytest.fixture
+def line(proxy: Nginx) -> Iterator[socket.socket]:
+    """A connection to the proxy, to say things slowly on."""
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0), timeout=20) as line:
+        yield line
+
+
+def test_the_api_hears_of_a_request_when_its_head_is_whole(origin: Origin, line: socket.socket) -> None:
+    for piece in (b"GET /slow HTTP/1.1\r\n", b"Host: farm\r\nX-A: "):
+        line.sendall(piece)
+    assert requests.get(f"http://127.0.0.1:{line.getpeername()[1]}/other", timeout=10).status_code == 200
+    assert origin.seen == ["/other"]
+    line.sendall(b"1\r\n\r\n")
+    until(lambda: origin.seen == ["/other", "/slow"])
+
+
+def test_a_body_is_passed_on_as_it_comes(origin: Origin, line: socket.socket) -> None:
+    line.sendall(b"POST /api/render HTTP/1.1\r\nHost: farm\r\nContent-Length: 8\r\n\r\nhalf")
+    until(lambda: origin.body == b"half")
+    line.sendall(b"rest")
+    until(lambda: origin.body == b"halfrest")
+    assert line.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_each_event_is_there_when_it_is_sent(origin: Origin, line: socket.socket) -> None:
+    line.sendall(b"GET /api/render/job_1/events HTTP/1.1\r\nHost: farm\r\n\r\n")
+    heard = b""
+    while b"data: 1" not in heard:
+        heard += line.recv(1000)
+    assert b"data: 2" not in heard
+    origin.goes_on.set()
+    while b"data: 2" not in heard:
+        heard += line.recv(1000)
+
+
+def test_the_api_knows_for_whom_and_under_which_name_it_is_asked(origin: Origin, proxy: Nginx) -> None:
+    asked = {"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "trace-1", "Host": "farm.example"}
+    answer = requests.get(f"{proxy.url}/api/credits?a=%2F..%2F", headers=asked, timeout=10)
+    head = answer.json()["head"]
+    assert answer.json()["path"] == "/api/credits?a=%2F..%2F"
+    assert head["X-Forwarded-For"] == "203.0.113.9, 127.0.0.1"  # the last is ours: one proxy is believed
+    assert (head["Host"], head["X-Forwarded-Proto"]) == ("farm.example", "http")
+    assert head["X-Request-ID"] == answer.headers["X-Request-ID"] == "trace-1"
+    made = requests.get(proxy.url, headers={"X-Request-ID": "not one"}, timeout=10)
+    assert made.json()["head"]["X-Request-ID"] == made.headers["X-Request-ID"]
+    assert len(made.headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "status", "code"),
+    [("/api/render", (1 << 20) + 1, 413, "CS-ORIV-005"), ("/flower/", 0, 503, "CS-UORC01-199")],
+)
+def test_what_the_proxy_refuses_is_said_in_the_apis_own_words(
+    origin: Origin, proxy: Nginx, path: str, sent: int, status: int, code: str
+) -> None:
+    answer = requests.post(proxy.url + path, data=bytes(sent), timeout=10)
+    public = TABLE[code]
+    said = {"error_code": code, "message": public.message}
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == {"detail": {**said, "action": public.action}, **said}
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    assert origin.seen == []
+
+
+def test_flower_is_under_its_prefix_with_its_websockets(origin: Origin, tmp_path: Path) -> None:
+    variables = {
+        "API_ORIGIN": f"http://127.0.0.1:{free_port()}",
+        "FLOWER_ORIGIN": origin.url,
+        "API_MAX_BODY_MB": "1",
+    }
+    with nginx_server(tmp_path, ["api.conf.template"], variables) as nginx:
+        asked = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        answer = requests.get(f"{nginx.url}/flower/workers?a=1", headers=asked, timeout=10).json()
+        assert answer["path"] == "/flower/workers?a=1"
+        assert (answer["head"]["Upgrade"], answer["head"]["Connection"]) == ("websocket", "upgrade")
+        moved = requests.get(f"{nginx.url}/flower", allow_redirects=False, timeout=10)
+        assert (moved.status_code, moved.headers["Location"]) == (301, "/flower/")
