@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,22 @@ class S3Store(Storage):
     def url(self, key: str) -> str:
         return f"{self._cdn}/{quote(checked(key))}" if self._cdn else self._signed(checked(key))
 
+    def make(self, reader: str = "") -> None:
+        """Have the bucket there; and let ``reader``, as the store names it, read what is finished, no more.
+
+        To do it twice changes nothing. Raises ``StorageError``.
+        """
+        region = self._client.meta.region_name
+        where: dict[str, Any] = {"LocationConstraint": region} if region != "us-east-1" else {}
+        with _bucket(self._bucket):
+            with suppress(self._client.exceptions.BucketAlreadyOwnedByYou):
+                self._client.create_bucket(
+                    Bucket=self._bucket, **({"CreateBucketConfiguration": where} if where else {})
+                )
+            if reader:
+                policy = json.dumps(_read_only(self._bucket, reader))
+                self._client.put_bucket_policy(Bucket=self._bucket, Policy=policy)
+
     def check(self) -> None:
         with _bucket(self._bucket):
             self._client.head_bucket(Bucket=self._bucket)
@@ -184,6 +201,17 @@ class S3Store(Storage):
                         self._client.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
+
+
+def _read_only(bucket: str, reader: str) -> dict[str, object]:
+    """The policy of a bucket whose uploads and work in hand are nobody's to read."""
+    reading = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [reader]},
+        "Action": ["s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}/out/*"],
+    }
+    return {"Version": "2012-10-17", "Statement": [reading]}
 
 
 class _S3Writer(Writer):
