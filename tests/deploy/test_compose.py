@@ -164,11 +164,17 @@ def test_no_service_but_the_store_runs_as_root(services: dict[str, dict[str, Any
     assert "As root, since" in TEXT
 
 
-def test_only_nginx_is_published_and_operators_pages_on_this_machine_alone(
+def test_only_nginx_is_published_and_to_this_machine_alone_unless_it_is_told(
     services: dict[str, dict[str, Any]],
 ) -> None:
     published = {name: body["ports"] for name, body in services.items() if "ports" in body}
-    assert published == {"nginx": ["127.0.0.1:8080:8000", "127.0.0.1:8081:8001"]}
+    assert published == {
+        "front": ["127.0.0.1:8080:8080", "127.0.0.1:8081:8001"],
+        "cdn": ["127.0.0.1:8082:8080"],
+    }
+    assert {services[name]["image"].partition(":")[0] for name in published} == {
+        "nginxinc/nginx-unprivileged"
+    }
 
 
 def test_who_need_not_reach_the_internet_cannot(stack: dict[str, Any]) -> None:
@@ -177,7 +183,7 @@ def test_who_need_not_reach_the_internet_cannot(stack: dict[str, Any]) -> None:
         for network in body["networks"]:
             members[network].add(name)
     assert members["back"] == set(stack["services"])
-    assert members["front"] == {"nginx"}
+    assert members["front"] == {"front", "cdn"}
     assert members["out"] == {"worker-fetch", "courier", "alertmanager"}
     assert stack["networks"]["back"] == {"internal": True}
     options = stack["networks"]["front"]["driver_opts"]
@@ -220,17 +226,19 @@ def test_nobody_is_killed_who_would_still_finish(services: dict[str, dict[str, A
 
 
 def test_what_two_services_have_to_agree_on_is_the_same(services: dict[str, dict[str, Any]]) -> None:
-    farm, nginx = services["api"]["environment"], services["nginx"]["environment"]
-    assert farm["FARM_STORAGE_URL"] == f"s3://{nginx['CDN_BUCKET']}"
-    assert farm["FARM_S3_ENDPOINT"] == nginx["CDN_ORIGIN"]
-    assert farm["FARM_CDN_STYLE"] == nginx["CDN_STYLE"]
-    assert farm["FARM_CDN_SECRET"] == nginx["CDN_LINK_SECRET"]
-    assert farm["FARM_CDN_PURGE_SECRET"] == nginx["CDN_PURGE_SECRET"]
+    farm, cdn = services["api"]["environment"], services["cdn"]["environment"]
+    assert farm["FARM_STORAGE_URL"] == f"s3://{cdn['CDN_BUCKET']}"
+    assert farm["FARM_S3_ENDPOINT"] == cdn["CDN_ORIGIN"]
+    assert farm["FARM_CDN_STYLE"] == cdn["CDN_STYLE"]
+    assert farm["FARM_CDN_SECRET"] == cdn["CDN_LINK_SECRET"]
+    assert farm["FARM_CDN_PURGE_SECRET"] == cdn["CDN_PURGE_SECRET"]
     store, accounts = services["s3"]["environment"], services["s3-accounts"]
     assert store["ROOT_ACCESS_KEY"] == farm["FARM_S3_ACCESS_KEY"]
     assert store["ROOT_SECRET_KEY"] == farm["FARM_S3_SECRET_KEY"]
-    assert accounts["environment"]["CDN_SECRET_KEY"] == nginx["CDN_SECRET_KEY"]
-    reader = nginx["CDN_ACCESS_KEY"]
+    assert accounts["environment"]["CDN_SECRET_KEY"] == cdn["CDN_SECRET_KEY"]
+    megabytes = 2 * Settings(database_url="").max_upload_mb
+    assert int(services["front"]["environment"]["API_MAX_BODY_MB"]) > megabytes
+    reader = cdn["CDN_ACCESS_KEY"]
     assert services["bucket"]["command"][-1] == reader
     assert f"--access {reader} " in accounts["command"][0]
 
