@@ -19,7 +19,7 @@ def migrate() -> None:
     from renderfarm.migrate import migrate as run
 
     ours = run(settings().database_url)
-    click.echo("the database is up to date" if ours else "the database is of a newer release, and left as it is")
+    click.echo("the database is up to date" if ours else "the database is of a newer release: left as it is")
 
 
 @click.command()

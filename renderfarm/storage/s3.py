@@ -110,13 +110,9 @@ class S3Store(Storage):
 
         To do it twice changes nothing. Raises ``StorageError``.
         """
-        region = self._client.meta.region_name
-        where: dict[str, Any] = {"LocationConstraint": region} if region != "us-east-1" else {}
         with _bucket(self._bucket):
             with suppress(self._client.exceptions.BucketAlreadyOwnedByYou):
-                self._client.create_bucket(
-                    Bucket=self._bucket, **({"CreateBucketConfiguration": where} if where else {})
-                )
+                self._client.create_bucket(Bucket=self._bucket)
             if reader:
                 policy = json.dumps(_read_only(self._bucket, reader))
                 self._client.put_bucket_policy(Bucket=self._bucket, Policy=policy)
