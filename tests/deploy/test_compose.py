@@ -97,6 +97,7 @@ def test_each_process_has_the_image_that_holds_what_it_needs(services: dict[str,
         target = "api" if "worker" not in name else "worker-gpu" if name.endswith("-gpu") else "worker-cpu"
         assert body["build"]["target"] == target, name
         assert body["image"] == f"renderfarm-{target}:local", name
+        assert body.get("platform") == (None if target == "api" else "linux/amd64"), name
 
 
 def test_either_profile_has_a_worker_of_every_queue_and_gpu_workers_differ_in_nothing_but_the_gpu(
