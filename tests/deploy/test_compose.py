@@ -208,6 +208,15 @@ def test_prometheus_scrapes_services_that_show_metrics(services: dict[str, dict[
         assert (environment["FARM_METRICS_HOST"], environment["FARM_METRICS_PORT"]) == ("0.0.0.0", port)
 
 
+def test_grafana_finds_the_dashboards_where_it_is_told_to_look(services: dict[str, dict[str, Any]]) -> None:
+    told = DEPLOY / "grafana" / "provisioning" / "dashboards" / "renderfarm.yaml"
+    (provider,) = yaml.safe_load(told.read_text())["providers"]
+    mounted = {
+        target: source for source, target, *_ in (m.split(":") for m in services["grafana"]["volumes"])
+    }
+    assert list((DEPLOY / mounted[provider["options"]["path"]]).glob("*.json"))
+
+
 def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> None:
     words = services["redis"]["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
