@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from renderfarm import crash, jobs, line
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
+from renderfarm.kubernetes import DeletionCosts
 from renderfarm.models import Unit, UnitStatus
 from renderfarm.pools import NOBODY, live_pools
 from renderfarm.settings import Settings
@@ -101,22 +102,26 @@ class Dispatcher:
         self._database = database
         self._publish = publish
         self._sweeper = Sweeper(settings, database, storage)
+        self._costs = DeletionCosts(settings, database) if settings.kubernetes_pods else None
         #: Admitted, but the broker did not take the message: tried again at each round.
         self._unsent: dict[str, str] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch at every notice and every ``sweep_seconds``, and sweep beside it."""
         seconds = self._settings.sweep_seconds
-        chores = [
-            # Garbage has a thread of its own: a slow store must not hold up a lost worker's unit.
-            threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)
-            for chore, every in (
-                (self._sweeper.sweep, seconds),
-                (self._sweeper.collect_garbage, seconds),
-                (self._sweeper.tidy, _SELDOM * seconds),
-            )
+        chores: list[tuple[Callable[[], int], float]] = [
+            (self._sweeper.sweep, seconds),
+            (self._sweeper.collect_garbage, seconds),
+            (self._sweeper.tidy, _SELDOM * seconds),
         ]
-        for thread in chores:
+        if self._costs is not None:
+            chores.append((self._costs.tell, DeletionCosts.EVERY_SECONDS))
+        threads = [
+            # Each has a thread of its own: a slow store must not hold up a lost worker's unit.
+            threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)
+            for chore, every in chores
+        ]
+        for thread in threads:
             thread.start()
         bell = Bell(self._database.url)
         try:
@@ -126,7 +131,7 @@ class Dispatcher:
         finally:
             stop.set()
             bell.close()
-            for thread in chores:
+            for thread in threads:
                 thread.join()
 
     def dispatch(self) -> int:

@@ -86,6 +86,12 @@ def idle_workers(session: Session, settings: Settings, but: WorkerIdentity) -> l
     ]
 
 
+def busy_hosts(session: Session) -> frozenset[str]:
+    """The machines, or pods, on which a worker runs a unit: what its name begins with."""
+    names = session.scalars(select(Unit.worker).where(Unit.status == UnitStatus.RUNNING).distinct())
+    return frozenset(name.partition(":")[0] for name in names if name)
+
+
 def _live(session: Session, settings: Settings) -> list[tuple[WorkerIdentity, bool]]:
     """Every worker that reported within a lease, and whether it runs a unit."""
     running = select(Unit.worker).where(Unit.status == UnitStatus.RUNNING)

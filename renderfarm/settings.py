@@ -161,6 +161,13 @@ class Settings:
     #: Whether a job is shown to its account's keys alone; else to whoever knows its id, which none can guess.
     status_needs_key: bool = False
 
+    #: On Kubernetes, the workers' pods as a label selector: the dispatcher tells the cluster which of them
+    #: are busy (``renderfarm.kubernetes``). Empty: nobody is told.
+    kubernetes_pods: str = ""
+    #: The API of the cluster, and the folder with ``token``, ``ca.crt`` and ``namespace`` of the account.
+    kubernetes_api: str = "https://kubernetes.default.svc"
+    kubernetes_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
     #: Where the processes show their metrics; 0: not at all.
     metrics_port: int = 0
     #: The address they listen on for that; ``0.0.0.0`` where a scraper comes from another machine.

@@ -58,9 +58,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[Database]:
     """A fresh, migrated database."""
-    database = Database(postgres.fresh_database())
-    yield database
-    database.close()
+    with postgres.lent_database() as url:
+        database = Database(url)
+        yield database
+        database.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from renderfarm.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {variable_of(field.name) for field in fields(Settings)}
-#: Variables that are not settings of every process: the API's address, Flower's password.
-OWN = {"FARM_API_BIND", "FLOWER_BASIC_AUTH"}
+#: Variables that are no settings of every process: the API's address, the weights' folder, Flower's password.
+OWN = {"FARM_API_BIND", "FARM_WEIGHTS", "FLOWER_BASIC_AUTH"}
 #: What each component runs; compose and the chart name them alike.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "api": ("gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"),

@@ -8,25 +8,49 @@ Call with (dict "root" $ "component" "api").
 {{- printf "%s-%s" ($base | trunc 48 | trimSuffix "-") .component -}}
 {{- end }}
 
-{{- define "renderfarm.selector" -}}
+{{/* What all pods of a release have. Selectors cannot be changed: an upgrade finds the pods by these as they are.
+A release may be called 123, which YAML takes for a number.
+*/}}
+{{- define "renderfarm.release" -}}
 app.kubernetes.io/name: renderfarm
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+{{- end }}
+
+{{- define "renderfarm.selector" -}}
+{{ include "renderfarm.release" . }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "renderfarm.labels" -}}
 {{ include "renderfarm.selector" . }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "renderfarm.tag" . | regexFind "[A-Za-z0-9].{0,62}" | regexFind "^.*[A-Za-z0-9]" | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "renderfarm.metadata" -}}
+name: {{ include "renderfarm.fullname" . }}
+labels: {{- include "renderfarm.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "renderfarm.tag" -}}
+{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* `image` names one of the values' images; the farm's own one unless told otherwise. */}}
+{{- define "renderfarm.image" -}}
+{{- $image := index .root.Values.images (.image | default "api") -}}
+{{- with .root.Values.image.registry }}{{ . }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ include "renderfarm.tag" . }}{{ end -}}
 {{- end }}
 
 {{/* What every pod of the farm has; the template that includes it adds its containers and volumes. */}}
 {{- define "renderfarm.pod" -}}
 enableServiceLinks: false # FLOWER_PORT=tcp://... of a service named flower would be read as a setting
-automountServiceAccountToken: false
-{{- with .root.Values.serviceAccount.name }}
-serviceAccountName: {{ . }}
+automountServiceAccountToken: {{ hasKey . "account" }}
+{{- with .account | default .root.Values.serviceAccount.name }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
@@ -36,17 +60,31 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch # a volume of weights is large
   seccompProfile: {type: RuntimeDefault}
+{{- with .spread }}
+topologySpreadConstraints:
+  {{- range . }}
+  - topologyKey: {{ . | quote }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "renderfarm.selector" $ | nindent 8 }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
-{{/* What every container of the farm has, but its command. */}}
+{{- define "renderfarm.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* What every container of the farm has, but its `args`: the command. The image has an entrypoint before it. */}}
 {{- define "renderfarm.container" -}}
-image: "{{ .root.Values.image.repository }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}"
+image: {{ include "renderfarm.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+securityContext: {{- include "renderfarm.containerSecurity" . | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: work, mountPath: /work}
@@ -60,36 +98,22 @@ volumeMounts:
   emptyDir: {{ with .scratch }}{sizeLimit: {{ . }}}{{ else }}{}{{ end }}
 {{- end }}
 
-{{/* The environment of every process: addresses and passwords by secret, the rest by value. */}}
-{{- define "renderfarm.env" -}}
-{{- $values := .root.Values -}}
-- name: DATABASE_URL
-  valueFrom: {secretKeyRef: {name: {{ $values.secrets.database.name }}, key: {{ $values.secrets.database.key }}}}
-- name: REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ $values.secrets.redis.name }}, key: {{ $values.secrets.redis.key }}}}
-{{- with $values.secrets.s3 }}
-{{- if .name }}
-- name: FARM_S3_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKey }}}}
-- name: FARM_S3_SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretKey }}}}
-{{- end }}
-{{- end }}
-- {name: FARM_STORAGE_URL, value: {{ $values.storage.url | quote }}}
-- {name: FARM_S3_ENDPOINT, value: {{ $values.storage.endpoint | quote }}}
-- {name: FARM_S3_REGION, value: {{ $values.storage.region | quote }}}
-- {name: FARM_CDN_BASE, value: {{ $values.storage.cdnBase | quote }}}
-- {name: FARM_PUBLIC_URL, value: {{ $values.publicUrl | quote }}}
-- {name: FARM_WORK_DIR, value: /work}
-- {name: FARM_METRICS_HOST, value: 0.0.0.0}
-- {name: FARM_METRICS_PORT, value: "9100"}
-{{- range $name, $value := $values.settings }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
+{{/* How Prometheus finds a pod's metrics where pods are discovered by annotation, and no operator looks for them. */}}
+{{- define "renderfarm.scrape" -}}
+{{- if not .root.Values.monitoring.enabled }}
+prometheus.io/scrape: "true"
+prometheus.io/port: "9100"
 {{- end }}
 {{- end }}
 
-{{/* How Prometheus finds a pod's metrics where pods are discovered by annotation. */}}
-{{- define "renderfarm.scrape" -}}
-prometheus.io/scrape: "true"
-prometheus.io/port: "9100"
+{{/* Of a component whose pods are all alike: one at a time may be taken from it, and a broken one always. */}}
+{{- define "renderfarm.disruption" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{- include "renderfarm.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: {{ .maxUnavailable | default 1 }}
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels: {{- include "renderfarm.selector" . | nindent 6 }}
 {{- end }}
