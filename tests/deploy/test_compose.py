@@ -201,7 +201,8 @@ def test_prometheus_scrapes_services_that_show_metrics(services: dict[str, dict[
         targets |= {t.partition(":")[::2] for s in job.get("static_configs", []) for t in s["targets"]}
         targets |= {(n, str(s["port"])) for s in job.get("dns_sd_configs", []) for n in s["names"]}
     ours = {name: port for name, port in targets if name in OURS}
-    assert {"exporter", "api", "courier", "worker-v3", "worker-v4", "worker-cpu", "worker-fetch"} <= set(ours)
+    workers = {f"worker-{queue}" for queue in stages.ALL}
+    assert set(ours) == {"exporter", "api", "dispatcher", "courier", *workers}
     assert {name for name, _ in targets} <= set(services) | {"localhost"}
     for name, port in ours.items():
         environment = services[name]["environment"]
