@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -292,3 +293,11 @@ def test_no_image_floats(services: dict[str, dict[str, Any]]) -> None:
     for name, body in services.items():
         if "build" not in body:
             assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*", body["image"]), name
+
+
+def test_the_operators_page_leads_to_pages_that_are_there_and_scripts_that_run() -> None:
+    page = (DEPLOY / "README.md").read_text()
+    for target in re.findall(r"\]\(([^):]+)\)", page):
+        assert (DEPLOY / target).exists(), target
+    for name in re.findall(r"^\./(\w+)", page, re.MULTILINE):
+        assert os.access(DEPLOY / name, os.X_OK), name
