@@ -15,6 +15,8 @@ from workers.folder import WorkerFolder, pulses
 QUEUES = click.Choice(stages.ALL)
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
+#: Tasks that Flower remembers, some 2 KB each; of itself it would remember ten times as many.
+_TASKS = 10_000
 
 
 @click.group()
@@ -73,7 +75,7 @@ def flower(address: str, port: int, db: str | None, url_prefix: str | None) -> N
     settings = _settings()
     log.configure(settings, "flower")
     app = create_app(settings)
-    options = [f"--address={address}", f"--port={port}"]
+    options = [f"--address={address}", f"--port={port}", f"--max_tasks={_TASKS}"]
     options += [f"--db={db}", "--persistent=true"] if db else []
     options += [f"--url-prefix={url_prefix}"] if url_prefix else []
     app.start(["flower", *options])

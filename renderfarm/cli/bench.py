@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ from renderfarm.trial.speed import NAMES as SPEEDS
 
 #: Real clips beside the checkout; they are no part of it.
 REAL = ROOT.parent / "shared" / "data"
+#: Series of a soak that are told only where they grow.
+_SMALL = (", files", ", threads")
 #: The start and the end of the table in README.md.
 MARKS = ("<!-- farm bench picture -->", "<!-- /farm bench picture -->")
 
@@ -195,4 +198,39 @@ def speed(quick: bool, only: tuple[str, ...], as_json: bool) -> None:
 
     emit(found, as_json, show)
     if any(figure["met"] is False for figure in found["figures"]) and not quick:
+        sys.exit(1)
+
+
+@bench.command()
+@click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(0.3), help="For how long.")
+@click.option("--seed", default=0, show_default=True, help="Of what is ordered, and when.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into this PNG.")
+@click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="Keep the farm's logs there.")
+@as_json
+def soak(minutes: float, seed: int, plot: Path | None, logs: Path | None, as_json: bool) -> None:
+    """Let the local farm work for long, replace every process, and see whether it stays as it was."""
+    from renderfarm.trial.soak.bench import run
+
+    with Interrupts() as interrupts:
+        found = run(
+            interrupts, 60 * minutes, seed=seed, tell=lambda line: click.echo(line, err=True), logs=logs
+        )
+    if plot is not None:
+        from renderfarm.trial.soak.plot import draw
+
+        draw(found, plot)
+
+    def show() -> None:
+        table(("order", "number"), [{"order": what, "number": n} for what, n in found.orders.items()])
+        table(
+            ("what", "second quarter", "last quarter", "per hour", "peak", "verdict"),
+            [each.to_json() for each in found.verdicts if each.wrong or not each.name.endswith(_SMALL)],
+        )
+        table(("count", "program", "level", "shape", "known"), [each.to_json() for each in found.said])
+        for line in found.failures:
+            click.echo(f"FAILED  {line}")
+        click.echo("the farm stays as it was" if not found.failures else f"{len(found.failures)} failures")
+
+    emit(found.to_json(), as_json, show)
+    if found.failures:
         sys.exit(1)

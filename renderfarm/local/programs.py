@@ -80,7 +80,8 @@ def _farm(home: Home, state: State) -> list[Program]:
     python = Path(sys.executable).name
 
     def measured(name: str) -> dict[str, str]:
-        return {"FARM_METRICS_PORT": str(ports[f"metrics-{name}"])}
+        # By that name PostgreSQL shows the process's connections; libpq reads it by itself.
+        return {"PGAPPNAME": name, "FARM_METRICS_PORT": str(ports[f"metrics-{name}"])}
 
     flower = Program(
         name="flower",

@@ -148,6 +148,22 @@ class Supervisor:
         with self._proxy() as proxy:
             proxy.supervisor.startProcessGroup(group, False)
 
+    def stop(self, group: str) -> None:
+        """Stop every program of the group, and wait for their end."""
+        with self._proxy() as proxy:
+            proxy.supervisor.stopProcessGroup(group, True)
+
+    def restart(self, group: str, name: str) -> None:
+        """Stop a program as its group is stopped, wait for its end, and start it again without waiting."""
+        with self._proxy() as proxy:
+            proxy.supervisor.stopProcess(f"{group}:{name}", True)
+            proxy.supervisor.startProcess(f"{group}:{name}", False)
+
+    def signal(self, group: str, name: str, kind: str) -> None:
+        """Send a program's main process a signal: ``HUP``."""
+        with self._proxy() as proxy:
+            proxy.supervisor.signalProcess(f"{group}:{name}", kind)
+
     def processes(self) -> list[dict[str, Any]]:
         """Each program's name, group, statename, pid, start and now; ``OSError`` when nobody answers."""
         with self._proxy() as proxy:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from sqlalchemy import select, text
 
 from renderfarm import credits, holdings
+from renderfarm.db import Database
 from renderfarm.local.processes import members
 from renderfarm.models import Artifact, Asset, Job, JobKind
-from renderfarm.storage import NotStored, checksum
+from renderfarm.settings import Settings
+from renderfarm.storage import NotStored, Storage, checksum
 from renderfarm.trial.farm import Farm
 from renderfarm.trial.waiting import InVain, until
 
+#: The SHA-256 of each of a finished job's outputs, by its name.
+Digests = Mapping[str, str]
 #: The digests of an undisturbed job's outputs, for each plan.
-Truth = Mapping[str, Mapping[str, str]]
+Truth = Mapping[str, Digests]
+
+
+class Kept(Protocol):
+    """What a farm has, whoever runs it."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def store(self) -> Storage: ...
+
 
 #: Queries that find nothing in a farm that has lost nothing, by what a row of theirs would be.
 _ROWS: Mapping[str, str] = {
@@ -70,7 +88,7 @@ def end(farm: Farm) -> list[str]:
                 process.wait_end(40)
         except InVain as error:
             wrong.append(str(error))
-    collect_garbage(farm)
+    collect_garbage(farm, farm.tend)
     for dispatcher in farm.dispatchers:
         if dispatcher.alive:
             dispatcher.stop()
@@ -84,11 +102,11 @@ def end(farm: Farm) -> list[str]:
     return wrong
 
 
-def collect_garbage(farm: Farm) -> None:
+def collect_garbage(farm: Kept, tend: Callable[[], object] = lambda: None) -> None:
     """Turn the time forward for what is garbage, and wait until the sweeper has it, or half a minute."""
 
     def collected() -> bool:
-        farm.tend()
+        tend()
         with farm.database.begin() as session:
             session.execute(text("UPDATE garbage SET after = now() - interval '1 second'"))
             return not session.scalar(text("SELECT count(*) FROM garbage"))
@@ -101,23 +119,47 @@ def collect_garbage(farm: Farm) -> None:
 
 def judge(farm: Farm, truth: Truth) -> list[str]:
     """Everything that is wrong with a farm at rest, beside the truth."""
-    return [*rows(farm), *_artifacts(farm, truth), *_store(farm), *_work(farm)]
+    made = outputs(farm)
+    return [
+        *whole(farm, made),
+        *(
+            f"{job_id}: the outputs are not those of an undisturbed job: {digests}"
+            for job_id, digests in made.items()
+            if digests != truth[plan_of(farm, job_id)]
+        ),
+    ]
 
 
-def digests(farm: Farm, job_id: str) -> dict[str, str]:
-    """The SHA-256 of each output of a finished job, of the bytes that are stored."""
+def whole(farm: Kept, made: Mapping[str, Digests]) -> list[str]:
+    """Whatever is lost or left of a farm at rest, whose finished renders have ``made`` this."""
+    return [*rows(farm), *_artifacts(farm, made), *_store(farm), *_work(farm)]
+
+
+def outputs(farm: Kept) -> dict[str, Digests]:
+    """What each finished render has made, of the bytes that are stored."""
+    with farm.database.begin() as session:
+        renders = (Job.status == "complete") & (Job.kind == JobKind.RENDER)
+        complete = session.execute(select(Job.id, Job.outputs).where(renders)).all()
+    return {job_id: _digests(farm, keys) for job_id, keys in complete}
+
+
+def digests(farm: Farm, job_id: str) -> Digests:
+    """What a finished job has made, of the bytes that are stored."""
+    return _digests(farm, farm.job(job_id).outputs)
+
+
+def _digests(farm: Kept, keys: Mapping[str, str]) -> Digests:
     found = {}
-    for name, key in farm.job(job_id).outputs.items():
-        target = farm.folder / "fetched"
-        target.mkdir(exist_ok=True)
-        try:
-            found[name] = checksum(farm.store.fetch(key, target)).sha256
-        except NotStored:
-            found[name] = "not stored"
+    with tempfile.TemporaryDirectory() as folder:
+        for name, key in keys.items():
+            try:
+                found[name] = checksum(farm.store.fetch(key, Path(folder))).sha256
+            except NotStored:
+                found[name] = "not stored"
     return found
 
 
-def rows(farm: Farm) -> list[str]:
+def rows(farm: Kept) -> list[str]:
     """What is wrong with the rows alone."""
     wrong = []
     with farm.database.begin() as session:
@@ -133,25 +175,18 @@ def plan_of(farm: Farm, job_id: str) -> str:
     return json.dumps(farm.job(job_id).plan, sort_keys=True)
 
 
-def _artifacts(farm: Farm, truth: Truth) -> list[str]:
-    wrong = []
+def _artifacts(farm: Kept, made: Mapping[str, Digests]) -> list[str]:
     with farm.database.begin() as session:
-        renders = (Job.status == "complete") & (Job.kind == JobKind.RENDER)
-        complete = session.scalars(select(Job.id).where(renders)).all()
         rows = {(row.job_id, row.name): row.sha256 for row in session.scalars(select(Artifact))}
-    for job_id in complete:
-        made = digests(farm, job_id)
-        wrong += [
-            f"{job_id}: {name} is not what its row says"
-            for name, digest in made.items()
-            if rows.get((job_id, name)) != digest
-        ]
-        if made != truth[plan_of(farm, job_id)]:
-            wrong.append(f"{job_id}: the outputs are not those of an undisturbed job: {made}")
-    return wrong
+    return [
+        f"{job_id}: {name} is not what its row says"
+        for job_id, digests in made.items()
+        for name, digest in digests.items()
+        if rows.get((job_id, name)) != digest
+    ]
 
 
-def _store(farm: Farm) -> list[str]:
+def _store(farm: Kept) -> list[str]:
     owned: set[str] = set()
     with farm.database.begin() as session:
         for job in session.scalars(select(Job).where(Job.status == "complete")):
@@ -168,7 +203,7 @@ def _store(farm: Farm) -> list[str]:
     ]
 
 
-def _stored(farm: Farm) -> Collection[str]:
+def _stored(farm: Kept) -> Collection[str]:
     """The keys in the store; where it is a folder, everything in it, half-written files too."""
     parts = urlsplit(farm.settings.storage_url)
     if parts.scheme != "file":
@@ -177,7 +212,7 @@ def _stored(farm: Farm) -> Collection[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-def _work(farm: Farm) -> list[str]:
+def _work(farm: Kept) -> list[str]:
     folder = farm.settings.work_dir
     left = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     return [f"left in the workers' folder: {name}" for name in left if name != ".lock"]

@@ -5,20 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from pipeline.spec import Stage
 from renderfarm.crash import Point
 from renderfarm.local.ports import free_port
 from renderfarm.trial.case import CANCELLED, Case, Fault
+from renderfarm.trial.host import Answers, host
 from renderfarm.trial.waiting import until
 
 _POINTS = (Point.CLAIMED, Point.STORING, Point.STORED, Point.FINISHED)
 _WHO = {"": "a worker's child", "+parent": "a worker"}
-#: What a host does with a request, by how often the path was asked for before: whether it answers it whole.
-_Answers = Callable[[int], bool]
 
 
 def faults() -> Iterator[Fault]:
@@ -79,12 +75,12 @@ def _stopping(case: Case) -> None:
     case.farm.add_worker("fetch")
 
 
-def with_host(case: Case, answers: _Answers) -> Counter[str]:
+def with_host(case: Case, answers: Answers) -> Counter[str]:
     """A host with the ground's picture and clip until the farm is at rest; how often each was asked for."""
     ground = case.farm.ground
     files = {"/picture": ground.picture, "/video": ground.clip}
     asked: Counter[str] = Counter()
-    case.lend(_host(int(case.farm.settings.fetch_ports), files, answers, asked))
+    case.lend(host(int(case.farm.settings.fetch_ports), files, answers, asked))
     return asked
 
 
@@ -95,28 +91,3 @@ def _submit(case: Case) -> str:
     job_id = case.farm.submit_rows(inputs={}, urls=urls, video=None, source="", credits=None)
     case.jobs.append(job_id)
     return job_id
-
-
-@contextmanager
-def _host(port: int, files: dict[str, Path], answers: _Answers, asked: Counter[str]) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data, before = files[self.path].read_bytes(), asked[self.path]
-            asked[self.path] += 1
-            whole = answers(before)
-            with suppress(OSError):  # whoever asked may be gone
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data if whole else data[: len(data) // 2])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield
-        server.shutdown()
-        thread.join(5)

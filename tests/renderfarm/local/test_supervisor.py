@@ -134,6 +134,20 @@ def test_a_program_starts_when_it_is_told_to(home: Home, launch: Launch) -> None
     until(lambda: _said(home, "later", "up"))
 
 
+def test_a_program_is_replaced_while_the_others_go_on_and_its_group_is_stopped(
+    home: Home, launch: Launch
+) -> None:
+    supervisor = launch(_soldier("anna", 10), _soldier("bert", 20))
+    until(lambda: all("child ready" in _log(home, name) for name in ("anna", "bert")))
+    supervisor.restart("anna", "anna")
+    until(lambda: len(_said(home, "anna", "up")) == 2)
+    assert len(_said(home, "anna", "gone")) == len(_said(home, "bert", "up")) == 1
+    supervisor.stop("bert")
+    assert {one["name"]: one["statename"] for one in supervisor.processes()}["bert"] == "STOPPED"
+    supervisor.signal("anna", "anna", "TERM")
+    until(lambda: len(_said(home, "anna", "gone")) == 2)
+
+
 def test_its_words_and_variables_reach_the_program_whatever_is_in_them(home: Home, launch: Launch) -> None:
     word = "a \"quoted\" 'word', 100%\\ #;strange=%(value)s"
     program = "import os, sys; print(os.environ['PLAIN'], sys.argv[1], flush=True)"
