@@ -6,6 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from renderfarm.db import Database
@@ -14,10 +16,11 @@ from renderfarm.db import Database
 _LOCK = 0x6661726D
 
 
-def migrate(url: str) -> None:
+def migrate(url: str) -> bool:
     """Apply every revision that is missing; safe to run twice, and by two processes at once.
 
     All of it is one transaction under one lock: whoever comes second waits, then finds nothing to do.
+    Tables of a newer release are left as they are, so that one may go back to the release before: False.
     """
     database = Database(url)
     try:
@@ -25,7 +28,11 @@ def migrate(url: str) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             config = configuration()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            newer = not known.issuperset(MigrationContext.configure(connection).get_current_heads())
+            if not newer:
+                command.upgrade(config, "head")
+            return not newer
     finally:
         database.close()
 

@@ -50,14 +50,14 @@ def work(settings: Settings, queue: str, command: Sequence[str] | None = None) -
 
 
 @main.command()
-@click.argument("queue", type=QUEUES)
-def health(queue: str) -> None:
-    """Exit with 0 if a worker of QUEUE on this machine lives and consumes, else with 1."""
-    ages = pulses(_settings().work_dir, queue)
+@click.argument("queue", type=QUEUES, required=False)
+def health(queue: str | None) -> None:
+    """Exit with 0 if a worker of QUEUE, or any, on this machine lives and consumes, else with 1."""
+    ages, which = pulses(_settings().work_dir, queue), f" of {queue}" if queue else ""
     if not ages:
-        raise click.ClickException(f"no worker of {queue} runs here")
+        raise click.ClickException(f"no worker{which} runs here")
     if ages[0] > PULSE_SECONDS:
-        raise click.ClickException(f"the worker of {queue} has had no pulse for {ages[0]:.0f} s")
+        raise click.ClickException(f"the worker{which} has had no pulse for {ages[0]:.0f} s")
     click.echo(f"ok: {len(ages)} running, last pulse {ages[0]:.1f} s ago")
 
 

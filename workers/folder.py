@@ -74,11 +74,11 @@ class WorkerFolder:
         os.close(self._lock)
 
 
-def pulses(work_dir: Path, queue: str) -> list[float]:
-    """The ages of the last pulses, in seconds, of the living workers of a queue on this machine."""
+def pulses(work_dir: Path, queue: str | None = None) -> list[float]:
+    """The ages of the last pulses, in seconds, of the living workers of a queue, or all, on this machine."""
     ages = []
     for path in _folders(work_dir):
-        if path.name.startswith(f"{queue}-") and not _is_dead(path):
+        if path.name.startswith(f"{queue}-" if queue else "") and not _is_dead(path):
             with suppress(FileNotFoundError):
                 ages.append(time.time() - (path / _PULSE).stat().st_mtime)
     return sorted(ages)

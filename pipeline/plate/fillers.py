@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,22 @@ _MULTIPLE, _LONGEST = 8, 1024
 
 def best_fill() -> str:
     """The name of the best filler that can be had here, for a new plan."""
-    return LAMA if weights.find(LAMA_FILE) else EMBEDDED_FILL
+    return LAMA if _lama() else EMBEDDED_FILL
 
 
 def filler_for(name: str) -> Filler:
-    """The filler that a plan names; ``EngineError`` where its weights are not here."""
+    """The filler that a plan names; ``EngineError`` where its weights, or what runs them, are not here."""
     if name == EMBEDDED_FILL:
         return fill
-    path = weights.find(LAMA_FILE) if name == LAMA else None
+    path = _lama() if name == LAMA else None
     if path is None:
         raise EngineError(f"The job is pinned to the filler {name}, which this worker does not have.")
     return Lama(path)
+
+
+def _lama() -> Path | None:
+    """Its weights, where there is a torch to run them: not every worker has one."""
+    return weights.find(LAMA_FILE) if find_spec("torch") else None
 
 
 class Lama:

@@ -10,6 +10,7 @@ from renderfarm.cli.accounts import accounts
 from renderfarm.cli.assets import characters, scenes
 from renderfarm.cli.audit import audit
 from renderfarm.cli.bench import bench
+from renderfarm.cli.bucket import bucket
 from renderfarm.cli.completion import completion
 from renderfarm.cli.credits import credits
 from renderfarm.cli.failure import KNOWN, TEXT, Failure
@@ -45,6 +46,6 @@ for _command in (
     *(up, down, status, demo, render, jobs, job, sheet),
     *(characters, scenes, templates),
     *(accounts, keys, credits, webhooks, audit, completion),
-    *(gc, test, bench, simulate, migrate, dispatcher, courier, exporter),
+    *(gc, test, bench, simulate, migrate, bucket, dispatcher, courier, exporter),
 ):
     main.add_command(_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -106,6 +107,18 @@ class S3Store(Storage):
                 self._client.delete_object(Bucket=self._bucket, Key=key)
             self._abort_uploads(prefix)
 
+    def make(self, reader: str = "") -> None:
+        """Have the bucket there; and let ``reader``, as the store names it, read what is finished, no more.
+
+        To do it twice changes nothing. Raises ``StorageError``.
+        """
+        with _bucket(self._bucket):
+            with suppress(self._client.exceptions.BucketAlreadyOwnedByYou):
+                self._client.create_bucket(Bucket=self._bucket)
+            if reader:
+                policy = json.dumps(_read_only(self._bucket, reader))
+                self._client.put_bucket_policy(Bucket=self._bucket, Policy=policy)
+
     def check(self) -> None:
         with _bucket(self._bucket):
             self._client.head_bucket(Bucket=self._bucket)
@@ -186,6 +199,20 @@ class S3Store(Storage):
                         self._client.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
+
+
+def _read_only(bucket: str, reader: str) -> dict[str, object]:
+    """The policy of a bucket whose uploads and work in hand are nobody's to read.
+
+    Who may not list is told 403 of a file that is not there, and a cache would never learn that it has gone.
+    """
+    bucket = f"arn:aws:s3:::{bucket}"
+    allowed = {"s3:GetObject": f"{bucket}/out/*", "s3:ListBucket": bucket}
+    statements = [
+        {"Effect": "Allow", "Principal": {"AWS": [reader]}, "Action": [action], "Resource": [resource]}
+        for action, resource in allowed.items()
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 class _S3Writer(Writer):

@@ -66,6 +66,16 @@ def test_without_weights_patches_fill(folder: Path) -> None:
     assert filler_for(EMBEDDED_FILL) is fill
 
 
+def test_weights_are_left_where_there_is_nothing_to_run_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / LAMA_FILE).write_bytes(b"a model")
+    monkeypatch.setattr("pipeline.plate.fillers.find_spec", lambda name: None)
+    assert best_fill() == EMBEDDED_FILL
+    with pytest.raises(EngineError, match="big-lama"):
+        filler_for(LAMA)
+
+
 def test_weights_that_are_there_are_used_in_the_hole_alone(folder: Path) -> None:
     put(folder, Green())
     assert best_fill() == LAMA

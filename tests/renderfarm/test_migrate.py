@@ -50,3 +50,17 @@ def test_migrating_twice_and_by_several_at_once_is_safe(postgres: PostgresServer
         newest = ScriptDirectory.from_config(configuration()).get_heads()
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == newest
     database.close()
+
+
+def test_tables_of_a_newer_release_are_left_to_it(postgres: PostgresServer) -> None:
+    embedded.create_database(postgres.url("postgres"), "of_a_newer_release")
+    url = postgres.url("of_a_newer_release")
+    assert migrate(url) is True
+    database = Database(url)
+    with database.begin() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate(url) is False
+    with database.begin() as session:
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["9999"]
+        session.execute(text("SELECT 1 FROM jobs"))
+    database.close()

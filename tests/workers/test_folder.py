@@ -92,6 +92,7 @@ def test_only_the_pulses_of_the_living_count(dead: Path, tmp_path: Path) -> None
     [age] = pulses(tmp_path, "v4")
     assert age < 10
     assert pulses(tmp_path, "cpu") == []
+    assert len(pulses(tmp_path)) == 1, "of any queue"
     folder.close()
 
 

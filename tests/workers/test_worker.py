@@ -183,8 +183,8 @@ def test_a_broker_that_is_killed_and_comes_back_empty_costs_nothing(
 def test_health_is_asked_from_outside(start, settings: Settings) -> None:
     env = environment(settings)
 
-    def health(queue: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "workers", "health", queue]
+    def health(*queue: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "workers", "health", *queue]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     assert health("v4").returncode == 1
@@ -192,6 +192,7 @@ def test_health_is_asked_from_outside(start, settings: Settings) -> None:
     asked = health("v4")
     assert asked.returncode == 0 and asked.stdout.startswith("ok: 1 running")
     assert "no worker of cpu" in health("cpu").stderr
+    assert health().returncode == 0, "of any queue"
 
 
 def at_work(farm: Farm, unit_id: str, worker: psutil.Process) -> list[psutil.Process]:

@@ -1,0 +1,68 @@
+"""What operators look at: a real nginx with the stack's configuration before a page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from renderfarm.local.ports import free_port
+from tests.services.debian import Unavailable
+from tests.services.nginx import nginx_server
+
+PASSWORD = "secret-of-operators"
+
+
+@Request.application
+def page(request: Request) -> Response:
+    """Says what it was asked for."""
+    return Response(request.path)
+
+
+@pytest.fixture
+def operators(tmp_path: Path) -> Iterator[str]:
+    """Where their port leads; every page of theirs is the same one."""
+    server = make_server("127.0.0.1", 0, page, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    behind, port = f"http://127.0.0.1:{server.port}", free_port()
+    names = ("api.conf.template", "operators.conf.template", "operators.htpasswd.template")
+    variables = {
+        "API_ORIGIN": behind,
+        "FLOWER_ORIGIN": behind,
+        "API_MAX_BODY_MB": "1",
+        "OPERATORS_PASSWORD": PASSWORD,
+    }
+    here = {
+        "listen 8001": f"listen 127.0.0.1:{port}",
+        "http://grafana:3000": behind,
+        "http://prometheus:9090": behind,
+        "http://alertmanager:9093": behind,
+    }
+    try:
+        with nginx_server(tmp_path / "nginx", list(names), variables, here):
+            yield f"http://127.0.0.1:{port}"
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_their_pages_ask_for_the_password(operators: str) -> None:
+    for name in ("prometheus", "alertmanager"):
+        address = f"{operators}/{name}/graph/x"
+        assert requests.get(address, timeout=10).status_code == 401
+        assert requests.get(address, auth=("operator", "guessed"), timeout=10).status_code == 401
+        shown = requests.get(address, auth=("operator", PASSWORD), timeout=10)
+        assert shown.text == "/graph/x", "below its prefix is the service itself"
+
+
+def test_grafana_asks_by_itself_and_is_what_comes_first(operators: str) -> None:
+    assert requests.get(f"{operators}/grafana/login", timeout=10).text == "/grafana/login"
+    first = requests.get(operators, allow_redirects=False, timeout=10)
+    assert (first.status_code, first.headers["Location"]) == (302, "/grafana/")
