@@ -103,7 +103,7 @@ def _events(
             if state is not None and (telling := _telling(state)) != told:
                 is_end = state["status"] in FINAL
                 number, told, spoke = number.next(is_end), telling, time.monotonic()
-                shown = JobAnswer.model_validate(public.addressed(state, here.storage.url))
+                shown = JobAnswer.model_validate(public.addressed(state, here.storage.link))
                 yield f"event: job\nid: {number.value}\ndata: {shown.model_dump_json()}\n\n"
                 if is_end:
                     return

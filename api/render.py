@@ -357,4 +357,4 @@ def _seen(here: Farm, job_id: str) -> JobView:
 def _described(here: Farm, job: JobView) -> JobAnswer:
     """The job for its users: addresses are made now, from keys."""
     state = public.state_of(job, here.places.place(here.database, job))
-    return JobAnswer.model_validate(public.addressed(state, here.storage.url))
+    return JobAnswer.model_validate(public.addressed(state, here.storage.link))

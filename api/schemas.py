@@ -188,6 +188,8 @@ class JobAnswer(_Answer):
     """1 for the job that starts next; null for one that has started or ended."""
     cdn_url: str | None
     """The finished video. Built anew at each read: keep the id rather than the address."""
+    cdn_url_expires_at: Moment | None
+    """How long this answer's addresses are good; null where they are for good, or there are none."""
     mask_cdn_url: str | None
     """With `transparent`: white where the character is."""
     thumbnail_url: str | None
@@ -204,6 +206,8 @@ class JobAnswer(_Answer):
     created_at: Moment
     started_at: Moment | None
     completed_at: Moment | None
+    files_deleted_at: Moment | None
+    """Since when its files are gone, by `DELETE .../files` or by their age. A complete job stays complete."""
 
 
 class JobPage(_Answer):

@@ -122,7 +122,7 @@ class Courier:
         began = time.monotonic()
         answer, error = None, None
         try:
-            body = message.body(self._storage.url)
+            body = message.body(self._storage.link)
             headers = signed_headers(message.secrets, message.id, int(time.time()), body)
             headers["content-type"] = "application/json"
             answer = self._client.post(message.url, body, headers, self._settings.webhook_timeout_seconds)

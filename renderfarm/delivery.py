@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, Text, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from renderfarm import endpoints, public
+from renderfarm.cdn import Link
 from renderfarm.db import after
 from renderfarm.models import WebhookAttempt, WebhookDelivery
 from renderfarm.settings import Settings
@@ -70,9 +71,9 @@ class Message:
     #: Each of them signs it; the newest first.
     secrets: Sequence[str]
 
-    def body(self, url: Callable[[str], str]) -> bytes:
-        """What is sent: the event and the job as it was then, with addresses made now by ``url``."""
-        data = {**public.addressed(self.state, url), "sequence": self.sequence}
+    def body(self, link: Callable[[str], Link]) -> bytes:
+        """What is sent: the event and the job as it was then, with addresses made now by ``link``."""
+        data = {**public.addressed(self.state, link), "sequence": self.sequence}
         whole = {"type": self.type, "timestamp": public.moment(self.created_at), "data": data}
         return json.dumps(whole, separators=(",", ":")).encode()
 

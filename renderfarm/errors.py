@@ -57,6 +57,7 @@ _ROWS = (
     PublicError("CS-UORC01-119", 403, "The key may not do that.", "Use a key with the scope that the message names."),
     PublicError("CS-UORC01-117", 403, "The request was refused by moderation.", "Use another picture or video; nothing was charged."),
     PublicError("CS-UORC01-124", 409, "The job has not ended.", "Cancel it first, or wait for its end."),
+    PublicError("CS-UORC01-125", 410, "A file that the job needs is not there any more.", "Send the picture and the video again, or prepare the character or scene anew; nothing was charged."),
     PublicError("CS-UORC01-122", 503, "The request could not be judged by moderation.", "Try again later; nothing was charged."),
     PublicError("CS-UORC01-120", 404, "The template was not found.", "See `GET /api/templates` for what there is."),
     PublicError("CS-UORC01-199", 500, "Something went wrong on our side.", "Try again; if it stays, send us the time and the job's id."),

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from renderfarm.db import after
 from renderfarm.models import Garbage
 from renderfarm.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A key whose time has come."""
+
+    key: str
+    #: Where it is deleted already, and to leave the caches once more.
+    deleted_size: int | None
 
 
 def throw(session: Session, settings: Settings, keys: Iterable[str], seconds: float | None = None) -> None:
@@ -34,11 +44,18 @@ def keep(session: Session, keys: Iterable[str]) -> None:
     session.execute(delete(Garbage).where(Garbage.key.in_(sorted(set(keys)))))
 
 
-def next_due(session: Session) -> str | None:
+def again(session: Session, key: str, deleted_size: int, seconds: float) -> None:
+    """The key was deleted, and goes through the sweeper's hands once more after ``seconds``."""
+    values = {"after": after(seconds), "deleted_size": deleted_size}
+    session.execute(update(Garbage).where(Garbage.key == key).values(values))
+
+
+def next_due(session: Session) -> Due | None:
     """A key whose time has come, locked until the transaction ends; None when there is none.
 
     The transaction may wait for the store, however slow it is.
     """
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    due = select(Garbage.key).where(Garbage.after < func.now()).order_by(Garbage.after)
-    return session.scalar(due.limit(1).with_for_update(skip_locked=True))
+    due = select(Garbage.key, Garbage.deleted_size).where(Garbage.after < func.now()).order_by(Garbage.after)
+    row = session.execute(due.limit(1).with_for_update(skip_locked=True)).first()
+    return None if row is None else Due(*row)

@@ -42,8 +42,22 @@ def delete_files(session: Session, settings: Settings, account_id: str, job_id: 
         raise FarmError("CS-UORC01-110")
     if job.status not in FINAL:
         raise FarmError("CS-UORC01-124")
-    garbage.throw(session, settings, [*own_inputs(session, job), *job.outputs.values()], 0)
-    job.inputs, job.outputs = {}, {}
+    drop_inputs(session, settings, job)
+    drop_outputs(session, settings, job)
+
+
+def drop_inputs(session: Session, settings: Settings, job: Job) -> None:
+    """The ended render has no inputs any more; what is its own is garbage at once."""
+    garbage.throw(session, settings, own_inputs(session, job), 0)
+    job.inputs = {}
+
+
+def drop_outputs(session: Session, settings: Settings, job: Job) -> None:
+    """The ended render has nothing to show any more, and says since when."""
+    garbage.throw(session, settings, job.outputs.values(), 0)
+    job.outputs = {}
+    if job.files_deleted_at is None:
+        job.files_deleted_at = session.scalar(select(func.now()))
 
 
 def shed(session: Session, settings: Settings, job: Job) -> None:

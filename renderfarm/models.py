@@ -87,6 +87,8 @@ class Account(Base):
     available: Mapped[int] = mapped_column(server_default=text("0"))
     held: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Since when nobody has it any more; its ledger and its jobs stay.
+    deleted_at: Mapped[datetime | None]
 
 
 class ApiKey(Base):
@@ -171,6 +173,12 @@ class Settlement(Base):
 _WHOLE = """'["reference", "analyse", "join", "sample", "plate", "segment", "stitch"]'"""
 
 
+#: Whether an ended render has files still. Literally: the partial indices are found by these.
+_ENDED = "kind = 'render' AND completed_at IS NOT NULL"
+OUTPUTS_KEPT = f"{_ENDED} AND outputs <> '{{}}'::jsonb"
+INPUTS_KEPT = f"{_ENDED} AND inputs <> '{{}}'::jsonb"
+
+
 class Job(Base):
     """One render, or one preparation of a character or scene, that somebody asked for."""
 
@@ -202,6 +210,9 @@ class Job(Base):
             "completed_at",
             postgresql_where=text("status = 'complete'"),
         ),
+        # What has been kept for longest (``retention.py``).
+        Index("jobs_with_outputs", "completed_at", postgresql_where=text(OUTPUTS_KEPT)),
+        Index("jobs_with_inputs", "completed_at", postgresql_where=text(INPUTS_KEPT)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -238,6 +249,8 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    #: Since when its outputs are gone.
+    files_deleted_at: Mapped[datetime | None]
     queue_deadline: Mapped[datetime]
     run_deadline: Mapped[datetime | None]
     #: Where its sender wants to be told what becomes of it.
@@ -411,6 +424,8 @@ class Garbage(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     after: Mapped[datetime] = mapped_column(index=True)
+    #: Of a file that has been deleted, and that caches may have again by a request that was under way.
+    deleted_size: Mapped[int | None]
 
 
 class UploadState(StrEnum):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from renderfarm.cdn import Link
 from renderfarm.views import JobView
 
 #: The fields that hold addresses of finished files, and the outputs that they lead to.
@@ -49,12 +50,19 @@ def state_of(job: JobView, place: int | None = None) -> dict[str, Any]:
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
         "completed_at": moment(job.completed_at),
+        "files_deleted_at": moment(job.files_deleted_at),
     }
 
 
-def addressed(state: Mapping[str, Any], url: Callable[[str], str]) -> dict[str, Any]:
-    """The state with an address for each storage key, made now by ``url``."""
-    return {**state, **{field: url(state[field]) for field in ADDRESSES if state[field]}}
+def addressed(state: Mapping[str, Any], link: Callable[[str], Link]) -> dict[str, Any]:
+    """The state with an address for each storage key, made now by ``link``, and how long they are good."""
+    links = {field: link(state[field]) for field in ADDRESSES if state[field]}
+    ends = [made.expires_at for made in links.values() if made.expires_at]
+    return {
+        **state,
+        **{field: made.url for field, made in links.items()},
+        "cdn_url_expires_at": moment(min(ends, default=None)),
+    }
 
 
 def moment(time: datetime | None) -> str | None:

@@ -11,9 +11,11 @@ _SECRET = re.compile(
     r"""
     (?P<keep>\b(?:sk-|whsec_)                                    # keys, and secrets of webhooks
       |\bX-Amz-(?:Signature|Credential|Security-Token)=         # addresses that S3 has signed
+      |[?&](?:md5|Signature|Policy)=                            # and that nginx or CloudFront checks
       |://[^\s:/@]*:(?=[^\s/@]+@)                               # passwords in addresses
       |\b\w*SECRET_(?:ACCESS_)?KEY["']?\s*[:=]\s*["']?)          # an environment, or settings
     [^\s&"'<>@]+
+    |(?P<begin>-----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----)[^-]*
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -23,26 +25,27 @@ _SHORTEST = 6
 _LOGGERS = ("", "gunicorn.error", "gunicorn.access")
 
 
-def redact(line: str, known: str = "") -> str:
+def redact(line: str, *known: str) -> str:
     """The line without its secrets; how each begins stays, to tell what it was.
 
-    ``known`` is one that looks like nothing in particular.
+    ``known`` are those that look like nothing in particular.
     """
-    if len(known) >= _SHORTEST:
-        line = line.replace(known, "***")
-    return _SECRET.sub(r"\g<keep>***", line)
+    for secret in known:
+        if len(secret) >= _SHORTEST:
+            line = line.replace(secret, "***")
+    return _SECRET.sub(r"\g<keep>\g<begin>***", line)
 
 
 class _Discreet(logging.Formatter):
     """Another formatter's lines, tracebacks among them, without secrets."""
 
-    def __init__(self, inner: logging.Formatter, known: str) -> None:
+    def __init__(self, inner: logging.Formatter, known: tuple[str, ...]) -> None:
         super().__init__()
         self._inner = inner
         self._known = known
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(self._inner.format(record), self._known)
+        return redact(self._inner.format(record), *self._known)
 
 
 def install(settings: Settings) -> None:
@@ -53,4 +56,4 @@ def install(settings: Settings) -> None:
     for handler in handlers:
         inner = handler.formatter or logging.Formatter()
         if not isinstance(inner, _Discreet):
-            handler.setFormatter(_Discreet(inner, settings.s3_secret_key))
+            handler.setFormatter(_Discreet(inner, settings.secrets))

@@ -25,6 +25,8 @@ _SHARED = {
 }
 _PORTS = re.compile(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*")
 _SERVER = re.compile(r"([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
+#: No file is kept for longer, in days.
+_CENTURY = 36_525
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -47,9 +49,23 @@ class Settings:
     s3_region: str = "us-east-1"
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
-    #: Where browsers fetch finished files; empty: the API's own ``/files`` (FileStore) or
-    #: presigned addresses (S3Store).
+    #: How browsers fetch finished files (see ``renderfarm.cdn``): ``public``, ``secure-link``, ``presigned`` or
+    #: ``cloudfront``. Empty: under ``cdn_base`` if there is one, else from the API's own ``/files`` (FileStore)
+    #: or by presigned addresses (S3Store).
+    cdn_style: str = ""
+    #: What their addresses begin with.
     cdn_base: str = ""
+    #: What nginx's secure links are signed with; CloudFront's key pair, the private half in PEM.
+    cdn_secret: str = field(default="", repr=False)
+    cdn_key_id: str = ""
+    cdn_private_key: str = field(default="", repr=False)
+    #: How long a signed address is good for.
+    cdn_seconds: int = 24 * 3600
+    #: The caches that forget what is deleted: nginx with our configuration, each by its own address with commas
+    #: between, and the secret that they know; the id of a distribution of CloudFront.
+    cdn_purge_urls: str = ""
+    cdn_purge_secret: str = field(default="", repr=False)
+    cdn_distribution: str = ""
     #: Where the API is reached from outside, without a slash at the end.
     public_url: str = "http://127.0.0.1:8080"
     #: Scratch space of workers; emptied unit by unit.
@@ -132,6 +148,10 @@ class Settings:
     replan_seconds: float = 120.0
     #: How long a file that nothing claims is kept.
     garbage_seconds: float = 3600.0
+    #: For how many days after its end a render keeps what it has made, and what it was made of; 0: for good.
+    #: Saved characters and scenes keep theirs in any case, until they are deleted.
+    keep_outputs_days: float = 0.0
+    keep_uploads_days: float = 0.0
     #: How long an answer is given again under its ``Idempotency-Key``; 24 hours are promised.
     idempotency_seconds: float = 25 * 3600.0
     #: How long a request that says nothing of itself keeps its ``Idempotency-Key``: its process died.
@@ -194,6 +214,14 @@ class Settings:
             raise SettingsError(f"FARM_FETCH_PORTS={self.fetch_ports!r} are not ports such as 80,443")
         if self.fetch_resolver and not _SERVER.fullmatch(self.fetch_resolver):
             raise SettingsError(f"FARM_FETCH_RESOLVER={self.fetch_resolver!r} is not an address:port")
+        for name in ("keep_outputs_days", "keep_uploads_days"):
+            if not 0 <= getattr(self, name) <= _CENTURY:
+                raise SettingsError(f"{variable_of(name)}={getattr(self, name)} is not a number of days")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Those that nothing about them gives away: logs are searched for them."""
+        return (self.s3_secret_key, self.cdn_secret, self.cdn_purge_secret)
 
     @property
     def fetched_ports(self) -> frozenset[int]:

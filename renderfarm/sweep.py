@@ -7,7 +7,8 @@ versions that went away    the job is planned anew for those that are there
 idempotency keys grown old they are forgotten
 uploads that expired       their rows are dropped
 webhooks sent long ago     they are dropped from the log
-garbage whose time came    the stored files are deleted
+files kept for long enough  they are garbage
+garbage whose time came    the stored files are deleted, and leave the caches
 """
 
 from __future__ import annotations
@@ -18,19 +19,34 @@ from sqlalchemy import CompoundSelect, Select, func, select
 from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, plan_for
-from renderfarm import crash, garbage, idempotency, jobs, leases, line, pools, stages, uploads, webhooks
+from renderfarm import (
+    crash,
+    garbage,
+    idempotency,
+    jobs,
+    leases,
+    line,
+    pools,
+    retention,
+    stages,
+    uploads,
+    webhooks,
+)
+from renderfarm.cdn import PUBLIC, PurgeError, caches_of
 from renderfarm.db import Database, after
 from renderfarm.models import Artifact, Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
-from renderfarm.storage import Storage, StorageError
+from renderfarm.storage import NotStored, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
 #: Rows handled per step, so that no step keeps the next one waiting.
 _BATCH = 100
-#: How long files stay that the store would not delete.
+#: How long files stay that the store would not delete, or that a cache has not been told of.
 _POSTPONED = 60.0
+#: After so long no cache still reads what was there when it was deleted.
+_READ_OUT = 120.0
 
 
 class Sweeper:
@@ -40,6 +56,7 @@ class Sweeper:
         self._settings = settings
         self._database = database
         self._storage = storage
+        self._caches = caches_of(settings)
 
     def sweep(self) -> int:
         """One pass over all but the garbage; how many rows it changed."""
@@ -90,7 +107,12 @@ class Sweeper:
             mended = line.mend(session)
         if mended:
             log.warning("%d accounts had units waiting and no place in the line", mended)
-        return mended + self.replan_stranded() + self.forget_webhooks()
+        return mended + self.replan_stranded() + self.forget_webhooks() + self.expire_files()
+
+    def expire_files(self) -> int:
+        """Throw away what renders have kept for as long as the settings say; of how many."""
+        with self._database.begin() as session:
+            return retention.expire(session, self._settings, _BATCH)
 
     def replan_stranded(self) -> int:
         """Plan those jobs anew of which a unit waits for versions that no live worker of its pool has.
@@ -140,17 +162,20 @@ class Sweeper:
         """
         for collected in range(_BATCH):
             with self._database.begin() as session:
-                key = garbage.next_due(session)
-                if key is None:
+                due = garbage.next_due(session)
+                if due is None:
                     return collected
                 try:
-                    self._delete(session, key)
-                except (StorageError, ValueError) as error:
-                    log.warning("cannot delete %s yet: %s", key, error)
-                    garbage.throw(session, self._settings, [key], _POSTPONED)
+                    cached = self._delete(session, due)
+                except (StorageError, PurgeError, ValueError) as error:
+                    log.warning("cannot delete %s yet: %s", due.key, error)
+                    garbage.throw(session, self._settings, [due.key], _POSTPONED)
                     return collected
                 crash.here(self._settings, crash.Point.DELETED)
-                garbage.keep(session, [key])
+                if cached is None:
+                    garbage.keep(session, [due.key])
+                else:
+                    garbage.again(session, due.key, cached, _READ_OUT)
         return _BATCH
 
     def forget_keys(self) -> int:
@@ -168,7 +193,9 @@ class Sweeper:
         with self._database.begin() as session:
             return webhooks.forget(session, self._settings, _BATCH)
 
-    def _delete(self, session: Session, key: str) -> None:
+    def _delete(self, session: Session, due: garbage.Due) -> int | None:
+        """Delete it, and make the caches forget it. Its size where they have to be told once more later."""
+        key = due.key
         if key.endswith("/*"):
             job_id = key.split("/")[1]
             kept = session.scalars(select(Artifact.key).where(Artifact.job_id == job_id)).all()
@@ -176,7 +203,27 @@ class Sweeper:
         elif key.endswith("/"):
             self._storage.delete_prefix(key)
         else:
+            cached = bool(self._caches) and key.startswith(PUBLIC)
+            size = self._size(session, due) if cached else None
             self._storage.delete(key)
+            if cached:
+                for cache in self._caches:
+                    cache.purge(key, size)
+                # A cache that was just reading it has stored it since: once more, when that is over.
+                return size or 0 if due.deleted_size is None else None
+        return None
+
+    def _size(self, session: Session, due: garbage.Due) -> int | None:
+        """Of a file that may be gone already: by its row, by the store; None where nobody knows."""
+        if due.deleted_size is not None:
+            return due.deleted_size or None
+        own = (Artifact.job_id == due.key.split("/")[1], Artifact.key == due.key)
+        if (known := session.scalar(select(Artifact.size).where(*own).limit(1))) is not None:
+            return known
+        try:
+            return self._storage.size(due.key)
+        except NotStored:
+            return None
 
     def _ids(self, query: Select[str] | CompoundSelect[str]) -> list[str]:
         with self._database.begin() as session:

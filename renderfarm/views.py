@@ -14,7 +14,7 @@ from renderfarm.progress import STAGES, JobProgress, progress_of
 
 _VIEW = f"""
     SELECT id, status, mode, model, jobs.stages AS own, checkpoint, outputs, notes, credits,
-        error_code, error_message, created_at, started_at, completed_at,
+        error_code, error_message, created_at, started_at, completed_at, files_deleted_at,
         extract(epoch FROM now() - started_at)::float8 AS elapsed, ({STAGES}) AS stages
     FROM jobs WHERE id = ANY(%s)
     """
@@ -37,6 +37,7 @@ class JobView:
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    files_deleted_at: datetime | None
     progress: JobProgress
 
 

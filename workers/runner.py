@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.spec import Stage
 from renderfarm import arrivals, crash, jobs, leases, stages
-from renderfarm.errors import FarmError
+from renderfarm.errors import TABLE, FarmError
 from renderfarm.leases import Claim, WorkerIdentity
 from renderfarm.storage import StorageError
 from workers.attempt import Attempt, Tools
@@ -25,11 +25,12 @@ from workers.folder import WorkerFolder
 from workers.heart import Heart, Reason, Stopped
 from workers.log import about
 from workers.metrics import ATTEMPTS, STAGE_SECONDS
-from workers.transfer import Corrupt
+from workers.transfer import Corrupt, Gone
 
 log = logging.getLogger(__name__)
 
 _INTERNAL = "CS-UORC01-199"
+_GONE = "CS-UORC01-125"
 
 
 class Outcome(StrEnum):
@@ -144,9 +145,12 @@ class Runner:
         except DrawingError as error:
             log.error("%s%s", error, f" | stderr ends: {error.detail}" if error.detail else "")
             failure = error.code, str(error), error.retryable
+        except Gone as error:
+            log.error("%s", error)
+            failure = _GONE, TABLE[_GONE].message, True
         except Corrupt as error:
             log.error("%s", error)
-            failure = _INTERNAL, "A stored file is damaged or gone.", True
+            failure = _INTERNAL, "A stored file is damaged.", True
         except Exception as error:
             log.exception("a bug, or a machine in trouble")
             failure = _INTERNAL, f"The worker failed ({type(error).__name__}).", True

@@ -23,15 +23,19 @@ DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 class Corrupt(Exception):
-    """A stored file is not what its row says, or not there."""
+    """A stored file is not what its row says."""
+
+
+class Gone(Corrupt):
+    """It is not there."""
 
 
 def fetch(storage: Storage, key: str, folder: Path, check: Check, expected: Stored | None = None) -> Path:
-    """A local file with the object's bytes; raises ``Corrupt`` without them, or the ``expected`` ones."""
+    """A local file with the object's bytes; ``Gone`` without them, ``Corrupt`` without the ``expected`` ones."""
     try:
         path = patiently(lambda: storage.fetch(key, folder), check)
     except NotStored as error:  # not an outage: it would be missed again and again
-        raise Corrupt(f"{key} is not stored any more") from error
+        raise Gone(f"{key} is not stored any more") from error
     try:
         damaged = expected is not None and checksum(path) != expected
     except OSError as error:  # read in place, and gone with its disk

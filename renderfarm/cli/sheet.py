@@ -42,6 +42,8 @@ def _files_of(job_id: str, scratch: Path) -> tuple[Path, Path, str]:
         job = listing.get(session, job_id)
         if job is None:
             raise FarmError("CS-UORC01-110", f"{job_id!r} is neither a file nor a job.")
+        if job.status == "complete" and not {"output", "video"} <= {*job.outputs, *job.inputs}:
+            raise FarmError("CS-UORC01-125", f"The files of {job_id} were deleted.")
         if "output" not in job.outputs:
             raise StackError(f"{job_id} has no output: it is {job.status}.", "Take a job that is complete.")
         source, rendered, model = job.inputs["video"], job.outputs["output"], job.model

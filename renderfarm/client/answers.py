@@ -49,6 +49,7 @@ class Job(TypedDict):
     progress_pct: int
     queue_position: int | None
     cdn_url: str | None
+    cdn_url_expires_at: str | None
     mask_cdn_url: str | None
     thumbnail_url: str | None
     error: str | None
@@ -63,6 +64,7 @@ class Job(TypedDict):
     created_at: str
     started_at: str | None
     completed_at: str | None
+    files_deleted_at: str | None
 
 
 class JobPage(TypedDict):

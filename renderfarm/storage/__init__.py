@@ -1,7 +1,7 @@
 """Where files are kept: one small interface and two stores, a folder and an S3 bucket.
 
-Rows hold keys (``in/...``, ``work/...``, ``out/...``), never addresses: ``url`` builds the address
-from the settings at each read, so that it survives a change of port, CDN or store.
+Rows hold keys (``in/...``, ``work/...``, ``out/...``), never addresses: ``link`` builds the address
+from the settings at each read (``renderfarm.cdn``), so that it survives a change of port, CDN or store.
 
     StorageError        the store did not do it; worth trying again (outage, disk full)
     `-- NotStored       there is nothing under that key
@@ -12,12 +12,23 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from renderfarm.cdn import links_of
 from renderfarm.settings import Settings, SettingsError, variable_of
-from renderfarm.storage.base import NotStored, Storage, StorageError, Stored, StoredFile, Writer, checksum
+from renderfarm.storage.base import (
+    Entry,
+    NotStored,
+    Storage,
+    StorageError,
+    Stored,
+    StoredFile,
+    Writer,
+    checksum,
+)
 from renderfarm.storage.files import FileStore
 from renderfarm.storage.s3 import S3Store
 
 __all__ = [
+    "Entry",
     "FileStore",
     "NotStored",
     "S3Store",
@@ -35,8 +46,8 @@ def open_storage(settings: Settings) -> Storage:
     """The store of ``settings.storage_url``; raises ``SettingsError`` where it names none."""
     parts = urlsplit(settings.storage_url)
     if parts.scheme == "file" and parts.path.strip("/"):
-        base = settings.cdn_base or f"{settings.public_url.rstrip('/')}/files"
-        return FileStore(Path(unquote(parts.path)), base)
+        own = f"{settings.public_url.rstrip('/')}/files"
+        return FileStore(Path(unquote(parts.path)), links_of(settings, own))
     if parts.scheme == "s3" and parts.netloc:
         return S3Store(parts.netloc, settings)
     variable = variable_of("storage_url")

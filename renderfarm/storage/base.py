@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from renderfarm.cdn import Link, Links
+
 #: No part of a key starts with a dot: that rules out ``..`` and leaves dotted names to the store.
 #: A part leaves a file system, which takes 255 bytes, room for a temporary name.
 _PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}"
@@ -35,6 +37,16 @@ class Stored:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object as the store lists it."""
+
+    key: str
+    size: int
+    #: Seconds since 1970.
+    modified: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +131,24 @@ class Storage(ABC):
         """Remove the object and whatever a writer that died left of it; nothing there is no error."""
 
     @abstractmethod
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The objects under the folder ``prefix`` (it ends in ``/``; empty: all), in order of their keys.
+
+        However many: what is in memory at once is a page, or one folder's names.
+        """
+
     def list(self, prefix: str) -> Iterator[str]:
-        """The keys under the folder ``prefix`` (it ends in ``/``; empty: all), in order."""
+        """Their keys alone."""
+        return (entry.key for entry in self.entries(prefix))
 
     @abstractmethod
     def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
         """Remove everything under the folder ``prefix`` (it ends in ``/``), ``but`` these keys."""
 
+    @property
     @abstractmethod
-    def url(self, key: str) -> str:
-        """The address under which the outside fetches the object, as of now."""
+    def links(self) -> Links:
+        """What makes the addresses under which the outside fetches objects."""
 
     @abstractmethod
     def check(self) -> None:
@@ -161,6 +181,14 @@ class Storage(ABC):
     @abstractmethod
     def join_parts(self, key: str, handle: str, part_size: int) -> None:
         """Make the parts the object. To be called by one at a time; a call that died may be repeated."""
+
+    def link(self, key: str) -> Link:
+        """The address under which the outside fetches the object, as of now."""
+        return self.links.link(checked(key))
+
+    def url(self, key: str) -> str:
+        """The same, where nobody asks for how long it is good."""
+        return self.link(key).url
 
     def put(self, key: str, path: Path, content_type: str = "") -> Stored:
         """Store the file ``path``."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
+from renderfarm.cdn import Links
 from renderfarm.storage.base import (
     CHUNK,
+    Entry,
     NotStored,
     Storage,
     StorageError,
@@ -28,15 +29,19 @@ _JOINED = "joined"
 
 
 class FileStore(Storage):
-    """Objects as files under ``root``; ``base`` is the address that serves them.
+    """Objects as files under ``root``; ``links`` makes the addresses that serve them.
 
     A file being written lies in a dotted folder beside its final place, one for each object: a rename
     finishes it, and what a killed process left is found without looking at all the other files.
     """
 
-    def __init__(self, root: Path, base: str) -> None:
+    def __init__(self, root: Path, links: Links) -> None:
         self._root = root.resolve()
-        self._base = base.rstrip("/")
+        self._links = links
+
+    @property
+    def links(self) -> Links:
+        return self._links
 
     def path(self, key: str) -> Path:
         """Where the object is or would be."""
@@ -69,10 +74,25 @@ class FileStore(Storage):
             shutil.rmtree(_parts_of(path))
         self._prune(path.parent)
 
-    def list(self, prefix: str) -> Iterator[str]:
-        top = self._root / checked_prefix(prefix) if prefix else self._root
-        files = (path.relative_to(self._root) for path in top.rglob("*") if path.is_file())
-        yield from sorted(file.as_posix() for file in files if not any(n.startswith(".") for n in file.parts))
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        yield from self._under(checked_prefix(prefix) if prefix else "")
+
+    def _under(self, prefix: str) -> Iterator[Entry]:
+        try:
+            with os.scandir(self._root / prefix) as found:
+                # A folder's keys come where its name and a slash would.
+                names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in found)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # somebody pruned it
+        for name in names:
+            if name.startswith("."):
+                continue
+            if name.endswith("/"):
+                yield from self._under(f"{prefix}{name}")
+                continue
+            with suppress(FileNotFoundError):
+                seen = (self._root / prefix / name).stat()
+                yield Entry(f"{prefix}{name}", seen.st_size, seen.st_mtime)
 
     def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
         top = self._root / checked_prefix(prefix)
@@ -92,9 +112,6 @@ class FileStore(Storage):
                 if path.relative_to(self._root).as_posix() not in kept and not path.is_dir():
                     path.unlink(missing_ok=True)
                     self._prune(path.parent)
-
-    def url(self, key: str) -> str:
-        return f"{self._base}/{quote(checked(key))}"
 
     def check(self) -> None:
         with _disk(self._root, "the root folder"):

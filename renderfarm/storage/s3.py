@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from renderfarm.cdn import Links, links_of
 from renderfarm.settings import Settings
 from renderfarm.storage.base import (
     CHUNK,
+    Entry,
     NotStored,
     Storage,
     StorageError,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 #: S3 takes no part under 5 MiB but the last, and no more than 10,000 of them.
 PART = 8 << 20
-#: How long a presigned address is good for.
-_SIGNED_SECONDS = 24 * 3600
+#: How long the farm itself may read by an address that it has signed.
+_SOURCE_SECONDS = 24 * 3600
 
 
 class S3Store(Storage):
@@ -39,7 +40,7 @@ class S3Store(Storage):
         from botocore.config import Config
 
         self._bucket = bucket
-        self._cdn = settings.cdn_base.rstrip("/")
+        self._links = links_of(settings, sign=self._signed)
         self._client: S3Client = boto3.client(
             "s3",
             endpoint_url=settings.s3_endpoint or None,
@@ -59,6 +60,10 @@ class S3Store(Storage):
             ),
         )
 
+    @property
+    def links(self) -> Links:
+        return self._links
+
     def writer(self, key: str, content_type: str = "") -> Writer:
         return _S3Writer(self._client, self._bucket, checked(key), content_type)
 
@@ -75,7 +80,7 @@ class S3Store(Storage):
         return part.replace(target)
 
     def source(self, key: str) -> str:
-        return self._signed(checked(key))
+        return self._signed(checked(key), _SOURCE_SECONDS)
 
     def size(self, key: str) -> int:
         with _bucket(key):
@@ -86,13 +91,13 @@ class S3Store(Storage):
             self._client.delete_object(Bucket=self._bucket, Key=checked(key))
             self._abort_uploads(key)
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def entries(self, prefix: str) -> Iterator[Entry]:
         folder = checked_prefix(prefix) if prefix else ""
         with _bucket(prefix):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=folder):
                 for entry in page.get("Contents", []):
-                    yield entry["Key"]
+                    yield Entry(entry["Key"], entry["Size"], entry["LastModified"].timestamp())
 
     def delete_prefix(self, prefix: str, but: Collection[str] = ()) -> None:
         with _bucket(prefix):
@@ -100,9 +105,6 @@ class S3Store(Storage):
                 # One by one: the bulk call demands a checksum that not every store knows.
                 self._client.delete_object(Bucket=self._bucket, Key=key)
             self._abort_uploads(prefix)
-
-    def url(self, key: str) -> str:
-        return f"{self._cdn}/{quote(checked(key))}" if self._cdn else self._signed(checked(key))
 
     def check(self) -> None:
         with _bucket(self._bucket):
@@ -170,9 +172,9 @@ class S3Store(Storage):
             pages_of = pages.paginate(Bucket=self._bucket, Key=checked(key), UploadId=handle)
             return [part for page in pages_of for part in page.get("Parts", [])]
 
-    def _signed(self, key: str) -> str:
+    def _signed(self, key: str, seconds: int) -> str:
         params = {"Bucket": self._bucket, "Key": key}
-        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=_SIGNED_SECONDS)
+        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 
     def _abort_uploads(self, prefix: str) -> None:
         """Abort what writers that died began: of one key, or under a prefix that ends in ``/``."""

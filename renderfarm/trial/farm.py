@@ -18,6 +18,7 @@ from sqlalchemy import select, text
 
 from pipeline.spec import Model, RenderSpec, plan_for
 from renderfarm import accounts, credits, garbage, jobs, media, prices
+from renderfarm.cdn import Public
 from renderfarm.client import Client
 from renderfarm.db import Database, new_id
 from renderfarm.local.ports import answers, free_port
@@ -324,7 +325,7 @@ class Farm:
     def judged(self, clip: Path) -> media.JudgedVideo:
         """What the ingress would say of the clip."""
         if clip not in self._clips:
-            here = FileStore(clip.parent, "")
+            here = FileStore(clip.parent, Public(""))
             self._clips[clip] = media.judge_video(self.settings, here, clip.name)
         return self._clips[clip]
 

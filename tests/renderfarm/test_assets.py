@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text, update
 
 from pipeline.spec import SCENE, Model, RenderSpec, plan_for
 from renderfarm import assets
+from renderfarm.cdn import Public
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
 from renderfarm.models import Artifact, Asset, Garbage, JobKind
@@ -110,7 +111,7 @@ def test_a_template_outlives_its_scene_and_an_import_its_template(farm: Farm) ->
 
 
 def test_a_ready_scene_has_what_its_renders_need_and_nothing_else(farm: Farm, tmp_path: Path) -> None:
-    scene, store = prepare(farm, farm.account()), FileStore(tmp_path, "http://x")
+    scene, store = prepare(farm, farm.account()), FileStore(tmp_path, Public("http://x"))
     kinds = {name.partition("-")[0] for name in farm.artifacts(scene.job_id)}
     assert kinds == {"tracks", "plate", "matte", "thumbnail", "portrait"}
     with farm.database.begin() as session:

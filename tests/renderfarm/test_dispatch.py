@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 from pipeline.spec import Model, Stage
 from renderfarm import dispatch, jobs
+from renderfarm.cdn import Public
 from renderfarm.db import Database
 from renderfarm.dispatch import SLACK, Dispatcher, celery_publisher
 from renderfarm.local import postgres as embedded
@@ -206,7 +207,7 @@ class Outbox:
 def dispatching(farm: Farm, publish: dispatch.Publish, tmp_path: Path) -> Iterator[None]:
     stop = threading.Event()
     database = Database(farm.settings.database_url)
-    store = FileStore(tmp_path / "store", "http://x")
+    store = FileStore(tmp_path / "store", Public("http://x"))
     thread = threading.Thread(target=Dispatcher(farm.settings, database, publish, store).run, args=(stop,))
     thread.start()
     try:
@@ -249,7 +250,9 @@ def test_the_clock_alone_is_enough(farm: Farm, tmp_path: Path, monkeypatch: pyte
 def test_messages_that_the_broker_refused_go_out_when_it_is_back(farm: Farm, tmp_path: Path) -> None:
     outbox = Outbox()
     outbox.broken = True
-    dispatcher = Dispatcher(farm.settings, farm.database, outbox, FileStore(tmp_path / "store", "http://x"))
+    dispatcher = Dispatcher(
+        farm.settings, farm.database, outbox, FileStore(tmp_path / "store", Public("http://x"))
+    )
     farm.submit(farm.account())
     assert dispatcher.dispatch() == 0
     outbox.broken = False
@@ -270,7 +273,7 @@ def test_messages_reach_the_queues_of_a_real_redis_and_survive_its_loss(
 ) -> None:
     settings = replace(farm.settings, redis_url=redis_url)
     dispatcher = Dispatcher(
-        settings, farm.database, celery_publisher(settings), FileStore(tmp_path / "store", "http://x")
+        settings, farm.database, celery_publisher(settings), FileStore(tmp_path / "store", Public("http://x"))
     )
     v4, v3 = farm.submit(farm.account()), farm.submit(farm.account(), Model.V3)
     with redis.Redis.from_url(redis_url) as broker:

@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 
 from pipeline.spec import RENDER
 from renderfarm import dispatch, jobs, places, submission, views
+from renderfarm.cdn import Public
 from renderfarm.jobs import FAST
 from renderfarm.storage import FileStore
 from renderfarm.sweep import Sweeper
@@ -86,7 +87,7 @@ def test_no_statement_on_a_jobs_way_reads_all_that_wait(crowded: tuple[Farm, str
     large = large_tables(farm)
     assert {"jobs", "units"} <= large
     account = farm.account(credit=100)
-    sweeper = Sweeper(farm.settings, farm.database, FileStore(tmp_path / "store", "http://x"))
+    sweeper = Sweeper(farm.settings, farm.database, FileStore(tmp_path / "store", Public("http://x")))
     line = places.Places()
     with farm.database.begin() as session:
         line.of(session, first, "V4_Preview", "full_pipeline")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.spec import RENDER, Plan
+from renderfarm.cdn import Public
 from renderfarm.jobs import FAST
 from renderfarm.models import Job, JobStatus, Unit
 from renderfarm.replan import replan
@@ -20,7 +21,7 @@ OLD = {"engines": ["puppet_v4/old"]}
 
 @pytest.fixture
 def sweeper(farm: Farm, tmp_path: Path) -> Sweeper:
-    return Sweeper(farm.settings, farm.database, FileStore(tmp_path / "store", "http://x"))
+    return Sweeper(farm.settings, farm.database, FileStore(tmp_path / "store", Public("http://x")))
 
 
 def submit_to_the_old(farm: Farm, account_id: str, **options: str) -> str:

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from renderfarm.cdn import Public
 from renderfarm.settings import Settings, SettingsError
 from renderfarm.storage import FileStore, NotStored, S3Store, Storage, StorageError, checksum, open_storage
 from renderfarm.storage.s3 import PART
@@ -21,7 +22,7 @@ from tests.services.s3 import S3Server
 
 @pytest.fixture
 def file_store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store", "http://farm.test/files")
+    return FileStore(tmp_path / "store", Public("http://farm.test/files"))
 
 
 @pytest.fixture

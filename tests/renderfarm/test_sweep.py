@@ -11,6 +11,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from renderfarm import db, garbage, jobs, listing
+from renderfarm.cdn import Public
 from renderfarm.db import Database, after
 from renderfarm.models import Garbage, Job, Unit, Worker
 from renderfarm.storage import FileStore, StorageError
@@ -21,7 +22,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store", "http://x")
+    return FileStore(tmp_path / "store", Public("http://x"))
 
 
 @pytest.fixture

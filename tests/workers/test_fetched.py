@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from renderfarm.cdn import Public
 from renderfarm.storage import FileStore, Stored
 from workers.fetched import Fetched
 from workers.transfer import Corrupt
@@ -95,7 +96,7 @@ def test_the_oldest_goes_where_there_is_too_much(store: Remote, tmp_path: Path) 
 
 
 def test_files_of_a_store_on_the_same_disk_stay_where_and_as_they_are(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "store", "http://files")
+    store = FileStore(tmp_path / "store", Public("http://files"))
     with store.writer("in/video") as out:
         out.write(b"video")
         out.commit()

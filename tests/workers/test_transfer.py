@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from renderfarm.cdn import Public
 from renderfarm.storage import FileStore, StorageError, Stored, checksum
 from workers import transfer
 from workers.heart import Reason, Stopped
@@ -14,7 +15,7 @@ from workers.transfer import Corrupt, fetch, patiently, upload
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store", "http://files")
+    return FileStore(tmp_path / "store", Public("http://files"))
 
 
 @pytest.fixture

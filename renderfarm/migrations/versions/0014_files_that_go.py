@@ -1,0 +1,32 @@
+"""Files that go: by their age, from the caches, and with their account."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("files_deleted_at", sa.DateTime(timezone=True)))
+    op.add_column("accounts", sa.Column("deleted_at", sa.DateTime(timezone=True)))
+    op.add_column("garbage", sa.Column("deleted_size", sa.BigInteger()))
+    for name in ("outputs", "inputs"):
+        op.create_index(
+            f"jobs_with_{name}",
+            "jobs",
+            ["completed_at"],
+            postgresql_where=sa.text(
+                f"kind = 'render' AND completed_at IS NOT NULL AND {name} <> '{{}}'::jsonb"
+            ),
+        )
+
+
+def downgrade() -> None:
+    for name in ("inputs", "outputs"):
+        op.drop_index(f"jobs_with_{name}", "jobs")
+    op.drop_column("garbage", "deleted_size")
+    op.drop_column("accounts", "deleted_at")
+    op.drop_column("jobs", "files_deleted_at")
