@@ -66,7 +66,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weights": {
         "pools": {"v3": {"weights": {"claim": "weights"}}, "v4": {"weights": {"image": "weights:2"}}}
     },
-    "own store": {"storage": {"endpoint": "http://minio.storage:9000"}, "pools": {"v4": {"keepNode": False}}},
+    "own store": {
+        "storage": {"endpoint": "http://minio.storage:9000"},
+        "pools": {"v4": {"keepNode": False}},
+        "networkPolicy": {"scrapers": []},
+    },
     "kept volume": {"flower": {"persistence": {"enabled": True, "existingClaim": "tasks"}}},
     "a name as long as can be": {"monitoring": {"enabled": True}},
 }
