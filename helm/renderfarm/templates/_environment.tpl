@@ -16,7 +16,6 @@
 - {name: FARM_STORAGE_URL, value: {{ $values.storage.url | quote }}}
 - {name: FARM_S3_ENDPOINT, value: {{ $values.storage.endpoint | quote }}}
 - {name: FARM_S3_REGION, value: {{ $values.storage.region | quote }}}
-{{ include "renderfarm.cdn" . }}
 - {name: FARM_PUBLIC_URL, value: {{ $values.publicUrl | quote }}}
 - {name: FARM_WORK_DIR, value: /work}
 - {name: FARM_METRICS_HOST, value: 0.0.0.0}
@@ -26,8 +25,8 @@
 {{- end }}
 {{- end }}
 
-{{/* What is not told is left out: each style of the CDN needs its own. */}}
-{{- define "renderfarm.cdn" -}}
+{{/* For those that give out links to finished files, or take them back. What is not told is left out. */}}
+{{- define "renderfarm.links" -}}
 {{- $cdn := .root.Values.cdn -}}
 - {name: FARM_CDN_BASE, value: {{ $cdn.base | quote }}}
 {{- range $name, $value := dict "STYLE" $cdn.style "KEY_ID" $cdn.keyId "DISTRIBUTION" $cdn.distribution "PURGE_URLS" $cdn.purgeUrls }}

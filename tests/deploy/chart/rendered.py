@@ -71,6 +71,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "pools": {"v4": {"keepNode": False}},
         "networkPolicy": {"scrapers": []},
     },
+    "links to a CDN": {
+        "cdn": {
+            "style": "cloudfront",
+            "base": "https://d1.example.net",
+            "keyId": "K2",
+            "distribution": "E1",
+            "purgeUrls": "http://a:8080,http://b:8080",
+        },
+        "secrets": {"cdn": {"name": "renderfarm-cdn"}},
+    },
     "kept volume": {"flower": {"persistence": {"enabled": True, "existingClaim": "tasks"}}},
     "a name as long as can be": {"monitoring": {"enabled": True}},
 }

@@ -21,8 +21,22 @@ from tests.deploy.chart.rendered import (
 )
 from tests.deploy.processes import COMMANDS, OWN, SETTINGS, dry_run
 
-#: A setting that the chart already gives, and that processes do not know yet.
-SOON = {"FARM_LOG_FORMAT"}
+#: What those are told that give out links, or take them back: secrets, some of it, which no other has.
+LINKS = {
+    f"FARM_CDN_{name}"
+    for name in (
+        "STYLE",
+        "BASE",
+        "KEY_ID",
+        "DISTRIBUTION",
+        "PURGE_URLS",
+        "SECRET",
+        "PRIVATE_KEY",
+        "PURGE_SECRET",
+    )
+}
+#: Settings that the chart gives, and that processes do not know yet.
+SOON = {"FARM_LOG_FORMAT"} | LINKS
 API = {"api", "dispatcher", "courier", "exporter", "migrate", "flower"}
 
 
@@ -169,13 +183,33 @@ def test_every_variable_is_a_setting_of_the_right_kind(release: Rendered) -> Non
 def test_passwords_come_by_reference_from_the_secrets_that_the_values_name(release: Rendered) -> None:
     assert not release.of("Secret")
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    known = {f"secret:{secret['name']}" for secret in values["secrets"].values()}
+    known = {f"secret:{secret['name']}" for secret in values["secrets"].values()} | {"secret:renderfarm-cdn"}
     for name in (name for name in release.pods() if not name.startswith("spare-")):
         variables = environment(release.container(name))
         for variable in ("DATABASE_URL", "REDIS_URL"):
             assert variables[variable].startswith("secret:")
         referenced = {value.partition("/")[0] for value in variables.values() if value.startswith("secret:")}
         assert referenced <= known
+
+
+def test_only_who_gives_out_links_knows_what_they_are_signed_with(release: Rendered) -> None:
+    for name in (name for name in release.pods() if not name.startswith("spare-")):
+        told = LINKS & environment(release.container(name)).keys()
+        assert (told >= {"FARM_CDN_BASE"}) == bool(told) == (name in {"api", "dispatcher", "courier"}), name
+
+
+def test_a_cdn_is_told_whole() -> None:
+    variables = environment(render(VARIANTS["links to a CDN"]).container("api"))
+    assert {name: variables[name] for name in LINKS} == {
+        "FARM_CDN_STYLE": "cloudfront",
+        "FARM_CDN_BASE": "https://d1.example.net",
+        "FARM_CDN_KEY_ID": "K2",
+        "FARM_CDN_DISTRIBUTION": "E1",
+        "FARM_CDN_PURGE_URLS": "http://a:8080,http://b:8080",
+        "FARM_CDN_SECRET": "secret:renderfarm-cdn/secret",
+        "FARM_CDN_PRIVATE_KEY": "secret:renderfarm-cdn/private-key",
+        "FARM_CDN_PURGE_SECRET": "secret:renderfarm-cdn/purge-secret",
+    }
 
 
 def test_the_readme_makes_every_secret_that_the_values_name() -> None:
