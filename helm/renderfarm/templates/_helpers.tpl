@@ -8,10 +8,12 @@ Call with (dict "root" $ "component" "api").
 {{- printf "%s-%s" ($base | trunc 48 | trimSuffix "-") .component -}}
 {{- end }}
 
-{{/* What all pods of a release have. Selectors cannot be changed: an upgrade finds the pods by these as they are. */}}
+{{/* What all pods of a release have. Selectors cannot be changed: an upgrade finds the pods by these as they are.
+A release may be called 123, which YAML takes for a number.
+*/}}
 {{- define "renderfarm.release" -}}
 app.kubernetes.io/name: renderfarm
-app.kubernetes.io/instance: {{ .root.Release.Name | quote }} # 123 is a name, too
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end }}
 
 {{- define "renderfarm.selector" -}}

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from tests.deploy.chart.rendered import CHART, VARIANTS, Rendered, render
+from tests.deploy.chart.rendered import CHART, COMPONENT, VARIANTS, Rendered, render
 from tests.deploy.processes import ROOT
 
 
@@ -24,6 +24,7 @@ def test_the_monitor_finds_every_pod_that_shows_metrics_and_no_other(release: Re
     }
     for monitor in release.of("PodMonitor").values():
         assert release.matched(monitor["spec"]["selector"]) == showing
+        assert monitor["spec"]["jobLabel"] == COMPONENT, "jobs are named as in compose"
         assert [e["port"] for e in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
     assert annotated == (set() if release.of("PodMonitor") else showing), "scraped once, one way or the other"
 

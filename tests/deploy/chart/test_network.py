@@ -89,7 +89,7 @@ def test_only_whoever_serves_addresses_of_users_reaches_the_internet(defaults: R
     outside = {
         name
         for name in defaults.pods()
-        if any(reaches(defaults, name, address, port) for address in PUBLIC for port in (80, 5432, 6379))
+        if any(reaches(defaults, name, address, port) for address in PUBLIC for port in (80, 443, 5432, 6379))
     }
     assert outside == {"courier", "worker-fetch"}
     for address in PUBLIC:
@@ -99,11 +99,20 @@ def test_only_whoever_serves_addresses_of_users_reaches_the_internet(defaults: R
         ]
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"])
+def test_nobody_reaches_the_metadata_of_a_cloud(release: Rendered, address: str) -> None:
+    if not release.of("NetworkPolicy"):
+        return
+    ports = (80,) if address.startswith("fd") else (80, 443, 5432, 6379, 6443)
+    for name in release.pods():
+        assert not [port for port in ports if reaches(release, name, address, port)], name
+
+
 @pytest.mark.parametrize("address", PRIVATE)
 def test_nobody_reaches_private_addresses_but_for_the_services_by_their_ports(
     defaults: Rendered, address: str
 ) -> None:
-    for name in defaults.pods().keys() - {"dispatcher"}:
+    for name in defaults.pods():
         assert not reaches(defaults, name, address, 80), name
 
 
