@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from renderfarm import crash, jobs, kubernetes, line
+from renderfarm import crash, jobs, line
 from renderfarm.bell import Bell
 from renderfarm.db import Database, after
 from renderfarm.kubernetes import DeletionCosts
@@ -115,7 +115,7 @@ class Dispatcher:
             (self._sweeper.tidy, _SELDOM * seconds),
         ]
         if self._costs is not None:
-            chores.append((self._costs.tell, kubernetes.EVERY_SECONDS))
+            chores.append((self._costs.tell, DeletionCosts.EVERY_SECONDS))
         threads = [
             # Each has a thread of its own: a slow store must not hold up a lost worker's unit.
             threading.Thread(target=_repeat, args=(chore, every, stop), name=chore.__name__)

@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 COST = "controller.kubernetes.io/pod-deletion-cost"
 #: What a busy worker costs; a pod without the annotation costs nothing.
 BUSY = "1"
-#: How often it is told, in seconds: well within the 15 s after which an autoscaler looks again.
-EVERY_SECONDS = 5.0
 #: To connect, and to be answered.
 _TIMEOUT = (3, 5)
 #: Names and annotations are enough; a pod whole is some kilobytes.
@@ -32,6 +30,9 @@ _NO_MORE_THAN_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k
 
 class DeletionCosts:
     """Keeps the deletion costs of the workers' pods in step with the rows."""
+
+    #: How often they are looked at: well within the 15 s after which an autoscaler looks again.
+    EVERY_SECONDS = 5.0
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database

@@ -81,7 +81,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* What every container of the farm has, but its command. */}}
+{{/* What every container of the farm has, but its `args`: the command. The image has an entrypoint before it. */}}
 {{- define "renderfarm.container" -}}
 image: {{ include "renderfarm.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}

@@ -40,15 +40,16 @@ SOON = {"FARM_LOG_FORMAT"} | LINKS
 API = {"api", "dispatcher", "courier", "exporter", "migrate", "flower"}
 
 
-def test_each_component_runs_its_command(defaults: Rendered) -> None:
+def test_each_component_runs_its_command_under_the_images_entrypoint(defaults: Rendered) -> None:
+    assert not [name for name in defaults.pods() if "command" in defaults.container(name)]
     assert set(defaults.pods()) == set(COMMANDS)
     for name in COMMANDS.keys() - {"flower"}:
-        assert tuple(defaults.container(name)["command"]) == COMMANDS[name]
+        assert tuple(defaults.container(name)["args"]) == COMMANDS[name]
 
 
 def test_flower_keeps_what_it_saw_and_lies_below_its_path(defaults: Rendered, tmp_path: Path) -> None:
     container = defaults.container("flower")
-    options = dict(zip(container["command"][4::2], container["command"][5::2], strict=True))
+    options = dict(zip(container["args"][4::2], container["args"][5::2], strict=True))
     assert options == {
         "--address": "0.0.0.0",
         "--port": "5555",
@@ -57,7 +58,7 @@ def test_flower_keeps_what_it_saw_and_lies_below_its_path(defaults: Rendered, tm
     }
     assert {"name": "tasks", "mountPath": "/tasks"} in container["volumeMounts"]
     assert environment(container)["FLOWER_BASIC_AUTH"] == "secret:renderfarm-flower/basic-auth"
-    done = dry_run(container["command"], {"DATABASE_URL": "postgresql://nowhere/none"}, tmp_path)
+    done = dry_run(container["args"], {"DATABASE_URL": "postgresql://nowhere/none"}, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -274,7 +275,7 @@ def test_the_ingress_leads_to_the_api_and_below_its_path_to_flower() -> None:
     ways = {p["path"]: p["backend"]["service"]["name"] for p in rule["http"]["paths"]}
     services = {name: s["metadata"]["name"] for name, s in release.of("Service").items()}
     assert ways == {"/tasks": services["flower"], "/": services["api"]}
-    assert release.container("flower")["command"][-1] == "tasks"
+    assert release.container("flower")["args"][-1] == "tasks"
     assert rule["host"] == "renderfarm.example.com"
     assert ingress["spec"]["tls"] == [{"hosts": [rule["host"]], "secretName": "farm-tls"}]
     assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"

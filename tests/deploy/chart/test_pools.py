@@ -23,7 +23,7 @@ def test_a_gpu_pool_has_its_own_nodes_one_gpu_a_pod_and_time_to_hand_over(
 ) -> None:
     template = defaults.pods()[f"worker-{queue}"]
     pod, container = template["spec"], defaults.container(f"worker-{queue}")
-    assert container["command"] == ["python", "-m", "workers", "run", queue]
+    assert container["args"] == ["python", "-m", "workers", "run", queue]
     assert container["livenessProbe"]["exec"]["command"] == ["python", "-m", "workers", "health", queue]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert pod["nodeSelector"] == {"renderfarm/pool": queue}
