@@ -28,8 +28,10 @@
 {{/* For those that give out links to finished files, or take them back. What is not told is left out. */}}
 {{- define "renderfarm.links" -}}
 {{- $cdn := .root.Values.cdn -}}
+{{- $style := $cdn.style | default (ternary "secure-link" "" $cdn.server.enabled) -}}
+{{- $purge := $cdn.purgeUrls | default (ternary (include "renderfarm.cdnPods" .) "" $cdn.server.enabled) -}}
 - {name: FARM_CDN_BASE, value: {{ $cdn.base | quote }}}
-{{- range $name, $value := dict "STYLE" $cdn.style "KEY_ID" $cdn.keyId "DISTRIBUTION" $cdn.distribution "PURGE_URLS" $cdn.purgeUrls }}
+{{- range $name, $value := dict "STYLE" $style "KEY_ID" $cdn.keyId "DISTRIBUTION" $cdn.distribution "PURGE_URLS" $purge }}
 {{- if $value }}
 - {name: FARM_CDN_{{ $name }}, value: {{ $value | quote }}}
 {{- end }}

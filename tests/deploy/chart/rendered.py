@@ -71,6 +71,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "pools": {"v4": {"keepNode": False}},
         "networkPolicy": {"scrapers": []},
     },
+    "its own CDN": {
+        "cdn": {"base": "https://cdn.example.com", "server": {"enabled": True, "replicas": 3}},
+        "secrets": {"cdn": {"name": "renderfarm-cdn"}},
+        "ingress": {"enabled": True, "tlsSecret": "tls"},
+        "storage": {"endpoint": "http://minio.storage:9000", "url": "s3://renders"},
+    },
     "links to a CDN": {
         "cdn": {
             "style": "cloudfront",
@@ -100,8 +106,14 @@ class Rendered:
     def pods(self) -> dict[str, dict[str, Any]]:
         """The pod template of every component that has one."""
         return {
-            name: o["spec"]["template"] for kind in ("Deployment", "Job") for name, o in self.of(kind).items()
+            name: o["spec"]["template"]
+            for kind in ("Deployment", "StatefulSet", "Job")
+            for name, o in self.of(kind).items()
         }
+
+    def processes(self) -> set[str]:
+        """The components that run a process of the farm, and are told its settings."""
+        return {name for name in self.pods() if name != "cdn" and not name.startswith("spare-")}
 
     def container(self, component: str) -> dict[str, Any]:
         (container,) = self.pods()[component]["spec"]["containers"]

@@ -76,10 +76,11 @@ def test_flowers_file_is_in_a_volume_that_one_pod_opens_at_a_time() -> None:
 
 
 def test_every_selector_matches_its_own_pods_and_no_others(release: Rendered) -> None:
-    for kind in ("Deployment", "Service", "PodDisruptionBudget"):
+    for kind in ("Deployment", "StatefulSet", "Service", "PodDisruptionBudget"):
         for name, found in release.of(kind).items():
             selector = found["spec"]["selector"]
-            assert release.matched(selector if kind != "Service" else {"matchLabels": selector}) == {name}
+            matched = release.matched(selector if kind != "Service" else {"matchLabels": selector})
+            assert matched == {name.removesuffix("-pods")}
     for name, pod in release.pods().items():
         for spread in pod["spec"].get("topologySpreadConstraints", []):
             assert release.matched(spread["labelSelector"]) == {name}
@@ -99,10 +100,11 @@ def test_ports_that_others_name_are_those_of_the_containers(release: Rendered) -
         for name in release.pods()
     }
     for name, service in release.of("Service").items():
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports[name])
+        leads_to = ports[name.removesuffix("-pods")]
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(leads_to)
     for name in release.pods():
         container = release.container(name)
-        told = environment(container).get("FARM_METRICS_PORT") if "env" in container else None
+        told = environment(container).get("FARM_METRICS_PORT") if name in release.processes() else None
         assert str(ports[name].get("metrics", told)) == str(told)
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             how = container.get(probe, {})
@@ -115,7 +117,7 @@ def test_ports_that_others_name_are_those_of_the_containers(release: Rendered) -
 
 def test_the_budget_of_every_component_with_more_pods_than_one(release: Rendered) -> None:
     several = {*("api", "dispatcher", "courier"), *(f"worker-{queue}" for queue in QUEUES)}
-    assert set(release.of("PodDisruptionBudget")) == several
+    assert set(release.of("PodDisruptionBudget")) == several | release.of("StatefulSet").keys()
 
 
 def test_every_pod_is_restricted(release: Rendered) -> None:
@@ -127,7 +129,7 @@ def test_every_pod_is_restricted(release: Rendered) -> None:
         assert pod["spec"]["enableServiceLinks"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod["spec"].keys()
         kinds = {kind for v in pod["spec"].get("volumes", []) for kind in v if kind != "name"}
-        assert kinds <= {"emptyDir", "persistentVolumeClaim"}
+        assert kinds <= {"emptyDir", "persistentVolumeClaim", "configMap"}
         for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -137,7 +139,8 @@ def test_every_pod_is_restricted(release: Rendered) -> None:
             assert "memory" in container["resources"]["limits"], name
             assert not [port for port in container.get("ports", []) if "hostPort" in port]
             mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
-            assert mounted <= {volume["name"] for volume in pod["spec"].get("volumes", [])}
+            there = {volume["name"] for volume in pod["spec"].get("volumes", [])}
+            assert mounted <= there | ({"cache"} if name == "cdn" else set())
 
 
 def test_no_pod_but_the_dispatchers_is_given_a_token_and_only_where_it_needs_one(release: Rendered) -> None:
@@ -168,12 +171,8 @@ def test_the_dispatcher_is_told_which_pods_are_workers(release: Rendered) -> Non
 
 
 def test_every_variable_is_a_setting_of_the_right_kind(release: Rendered) -> None:
-    for name in release.pods():
-        container = release.container(name)
-        if name.startswith("spare-"):
-            assert "env" not in container
-            continue
-        variables = environment(container)
+    for name in release.processes():
+        variables = environment(release.container(name))
         assert set(variables) <= SETTINGS | OWN | SOON
         settings = Settings.from_env(variables)
         assert settings.metrics_port == 9100
@@ -185,7 +184,7 @@ def test_passwords_come_by_reference_from_the_secrets_that_the_values_name(relea
     assert not release.of("Secret")
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     known = {f"secret:{secret['name']}" for secret in values["secrets"].values()} | {"secret:renderfarm-cdn"}
-    for name in (name for name in release.pods() if not name.startswith("spare-")):
+    for name in release.processes():
         variables = environment(release.container(name))
         for variable in ("DATABASE_URL", "REDIS_URL"):
             assert variables[variable].startswith("secret:")
@@ -194,7 +193,7 @@ def test_passwords_come_by_reference_from_the_secrets_that_the_values_name(relea
 
 
 def test_only_who_gives_out_links_knows_what_they_are_signed_with(release: Rendered) -> None:
-    for name in (name for name in release.pods() if not name.startswith("spare-")):
+    for name in release.processes():
         told = LINKS & environment(release.container(name)).keys()
         assert (told >= {"FARM_CDN_BASE"}) == bool(told) == (name in {"api", "dispatcher", "courier"}), name
 
@@ -234,8 +233,8 @@ def test_without_a_secret_for_the_bucket_the_pods_own_identity_is_used() -> None
 
 
 def test_of_three_images_each_component_has_the_one_that_it_needs(release: Rendered) -> None:
-    for name, pod in release.pods().items():
-        (container,) = pod["spec"]["containers"]
+    for name in release.pods().keys() - {"cdn"}:
+        container = release.container(name)
         needs_gpu = any("nvidia.com" in key for key in container["resources"]["limits"])
         image = "api" if name in API else "worker-gpu" if needs_gpu else "worker-cpu"
         assert (
