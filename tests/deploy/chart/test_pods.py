@@ -35,8 +35,6 @@ LINKS = {
         "PURGE_SECRET",
     )
 }
-#: Settings that the chart gives, and that processes do not know yet.
-SOON = {"FARM_LOG_FORMAT"} | LINKS
 API = {"api", "dispatcher", "courier", "exporter", "migrate", "flower"}
 
 
@@ -173,7 +171,7 @@ def test_the_dispatcher_is_told_which_pods_are_workers(release: Rendered) -> Non
 def test_every_variable_is_a_setting_of_the_right_kind(release: Rendered) -> None:
     for name in release.processes():
         variables = environment(release.container(name))
-        assert set(variables) <= SETTINGS | OWN | SOON
+        assert set(variables) <= SETTINGS | OWN
         settings = Settings.from_env(variables)
         assert settings.metrics_port == 9100
         assert settings.storage_url.startswith("s3://")
