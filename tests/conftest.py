@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from renderfarm import context
 from renderfarm.db import Database
 from renderfarm.settings import Settings
 from tests.services.debian import Unavailable
@@ -46,6 +47,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("FARM_") or name in {"DATABASE_URL", "REDIS_URL", "ENGINE_V3", "ENGINE_V4"}:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_begun() -> Iterator[None]:
+    """No test is about what another one has left unfinished: an answer that nobody read to its end."""
+    token = context.begin()
+    yield
+    context.end(token)
 
 
 @pytest.fixture(scope="session")
