@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from renderfarm.cdn import Public
 from renderfarm.dispatch import Dispatcher
 from renderfarm.kubernetes import DeletionCosts
+from renderfarm.messages import Message
 from renderfarm.settings import Settings
 from renderfarm.storage import FileStore
 from tests.renderfarm.farm import Farm, worker
@@ -123,12 +125,11 @@ def test_a_server_that_its_authority_does_not_know_is_told_nothing(
 
 
 @contextmanager
-def dispatching(settings: Settings, farm: Farm, store: Path) -> Iterator[list[str]]:
+def dispatching(settings: Settings, farm: Farm, store: Path) -> Iterator[list[Message]]:
     """A dispatcher that runs; what it has published."""
-    sent: list[str] = []
+    sent: list[Message] = []
     stop = threading.Event()
-    publish = lambda unit, queue: sent.append(unit)  # noqa: E731
-    dispatcher = Dispatcher(settings, farm.database, publish, FileStore(store, "http://x"))
+    dispatcher = Dispatcher(settings, farm.database, sent.append, FileStore(store, Public("http://x")))
     thread = threading.Thread(target=dispatcher.run, args=(stop,))
     thread.start()
     try:
