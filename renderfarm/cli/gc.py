@@ -67,8 +67,10 @@ def _orphans(
     ours: Settings, database: Database, storage: Storage, grace: float, delete: bool, force: bool
 ) -> Tally:
     from renderfarm import audit, garbage, orphans
+    from renderfarm.db import may_idle
 
     with database.begin() as session, database.begin() as writing:
+        may_idle(writing)  # between two pages of orphans the store may list for long
         page: list[str] = []
 
         def throw() -> None:
