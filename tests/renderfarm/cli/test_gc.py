@@ -134,14 +134,15 @@ def test_a_row_whose_object_is_gone_is_told(ground: Ground) -> None:
 
 
 def test_a_store_of_which_most_would_go_is_the_wrong_one(ground: Ground) -> None:
-    ground.put(*(f"out/job_{number}/a.mp4" for number in range(30)))
+    ground.put(*(f"out/job_{number}/a.mp4" for number in range(10)))
+    ground.put(*(f"out/job_{number}/a.mp4" for number in range(10, 30)), age=HOUR)
     refused = ground.gc("--delete", code=1)
     assert "30 of 30 objects have no row" in refused.stderr
     with ground.farm.database.begin() as session:
         assert session.scalar(select(func.count()).select_from(Garbage)) == 0
     ground.gc("--delete", "--force")
     with ground.farm.database.begin() as session:
-        assert session.scalar(select(func.count()).select_from(Garbage)) == 30
+        assert session.scalar(select(func.count()).select_from(Garbage)) == 10
 
 
 def test_a_store_that_lists_slowly_ends_no_transaction(
