@@ -36,7 +36,7 @@ _PAGE = 500
 def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
     """Delete what is past its time, and find orphans: objects without a row, and rows without an object."""
     from renderfarm import retention
-    from renderfarm.storage import open_storage
+    from renderfarm.storage import StorageError, open_storage
     from renderfarm.sweep import Sweeper
 
     with reached() as (ours, database):
@@ -48,7 +48,10 @@ def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
         expired += some
         while some := sweeper.collect_garbage():
             collected += some
-        tally = _orphans(ours, database, storage, grace.total_seconds(), delete, force)
+        try:
+            tally = _orphans(ours, database, storage, grace.total_seconds(), delete, force)
+        except StorageError as error:
+            raise StackError(f"The store does not answer: {error}", "See FARM_STORAGE_URL.") from error
     found = {"renders_expired": expired, "garbage_collected": collected, **asdict(tally), "deleted": delete}
 
     def show() -> None:

@@ -21,7 +21,7 @@ from renderfarm.cli import main
 from renderfarm.db import Database, after
 from renderfarm.models import Artifact, Asset, Garbage, Job
 from renderfarm.settings import Settings
-from renderfarm.storage import Entry, FileStore
+from renderfarm.storage import Entry, FileStore, StorageError
 from tests.renderfarm.farm import Farm
 from tests.renderfarm.test_assets import prepare
 
@@ -162,6 +162,14 @@ def test_a_store_that_lists_slowly_ends_no_transaction(
     ground.gc("--delete")
     with ground.farm.database.begin() as session:
         assert len(session.scalars(select(Garbage.key)).all()) == 2
+
+
+def test_a_store_that_is_away_is_told_in_words(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> Iterator[Entry]:
+        raise StorageError("bucket: connection refused")
+
+    monkeypatch.setattr(FileStore, "entries", away)
+    assert "The store does not answer: bucket: connection refused" in ground.gc(code=1).stderr
 
 
 def test_it_expires_and_collects_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
