@@ -169,6 +169,7 @@ _AUTHENTICATE = """
         k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS unnoted
     FROM api_keys k JOIN accounts a ON a.id = k.account_id
     WHERE k.sha256 = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+        AND a.deleted_at IS NULL
     """
 #: Of two that come at once the second finds nothing left to note, and neither waits for the other.
 _NOTE_USE = text(
@@ -182,7 +183,7 @@ _NOTE_USE = text(
 
 
 def authenticate(database: Database, secret: str) -> Principal | None:
-    """Whose key this is; None when nobody's, or when it was revoked or has expired.
+    """Whose key this is; None when nobody's, when it was revoked or has expired, or its account is deleted.
 
     One statement without a transaction. Once a minute another one notes that the key is in use.
     """

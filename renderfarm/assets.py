@@ -154,7 +154,10 @@ def _stand_on(
     )
     try:
         job = jobs.submit(session, settings, account_id, new)
-    except FarmError as error:  # it is free: the scene was deleted just now
+    except FarmError as error:
+        if error.code != "CS-ORIV-010":
+            raise
+        # The scene was deleted just now.
         raise FarmError(_NO_TEMPLATE if scene.published_at else "CS-ORIV-009") from error
     session.get_one(Job, job.id).outputs = made.outputs
     owner = scene.source_id or scene.id

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import ColumnElement, Engine, create_engine, func
+from sqlalchemy import ColumnElement, Engine, create_engine, func, text
 from sqlalchemy.orm import Session, sessionmaker
 
 #: A transaction that says nothing for so long is ended by the server. A process that stands still in the
@@ -116,6 +116,11 @@ def _has_ended(connection: psycopg.Connection[Any]) -> bool:
 def after(seconds: float) -> ColumnElement[datetime]:
     """The time that is ``seconds`` from the database's now; negative: ago."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def may_idle(session: Session) -> None:
+    """The transaction may say nothing for as long as it likes: it waits for the store."""
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def raw(session: Session) -> psycopg.Connection[tuple[Any, ...]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from renderfarm.db import after
+from renderfarm.db import after, may_idle
 from renderfarm.models import Garbage
 from renderfarm.settings import Settings
 
@@ -50,12 +50,15 @@ def again(session: Session, key: str, deleted_size: int, seconds: float) -> None
     session.execute(update(Garbage).where(Garbage.key == key).values(values))
 
 
-def next_due(session: Session) -> Due | None:
+def next_due(session: Session, passed_over: str = "") -> Due | None:
     """A key whose time has come, locked until the transaction ends; None when there is none.
 
-    The transaction may wait for the store, however slow it is.
+    None of those that begin with what is ``passed_over``. The transaction may wait for the store, however
+    slow it is.
     """
-    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    may_idle(session)
     due = select(Garbage.key, Garbage.deleted_size).where(Garbage.after < func.now()).order_by(Garbage.after)
+    if passed_over:
+        due = due.where(~Garbage.key.startswith(passed_over))
     row = session.execute(due.limit(1).with_for_update(skip_locked=True)).first()
     return None if row is None else Due(*row)

@@ -15,6 +15,7 @@ from itertools import chain
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from renderfarm.db import may_idle
 from renderfarm.storage import Entry, Storage
 
 #: All that the farm stores is under these, in order; what else is in the bucket is somebody else's.
@@ -96,8 +97,7 @@ def compare(
     ``grace`` is for how many seconds an object without a row is left in peace. The rows are as they were when
     the listing of the store began: who is younger than that is never an orphan.
     """
-    # The store may be slow: nothing is locked meanwhile.
-    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    may_idle(session)  # nothing is locked meanwhile
     rows = session.execute(_CLAIMS, execution_options={"yield_per": _PAGE})
     tally, oldest = Tally(), time.time() - max(grace, 0.0)
     objects = chain.from_iterable(map(storage.entries, FOLDERS))

@@ -72,6 +72,9 @@ def remove(database: Database, settings: Settings, name: str, *, cancel: bool, a
     while dropped := _drop_files(database, settings, account_id):
         renders += dropped
     with database.begin() as session:
+        told = (Job.account_id == account_id, Job.webhook_url.is_not(None))
+        session.execute(update(Job).where(*told).values(webhook_url=None))
+    with database.begin() as session:
         unused = delete(Upload).where(Upload.account_id == account_id, Upload.state != UploadState.USED)
         garbage.throw(session, settings, session.scalars(unused.returning(Upload.key)), 0)
         session.execute(delete(WebhookEndpoint).where(WebhookEndpoint.account_id == account_id))

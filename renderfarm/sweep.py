@@ -180,24 +180,30 @@ class Sweeper:
         """Delete stored files whose time has come; how many keys went.
 
         The rows stay locked while the store works, so that nobody can claim a file that is going.
+        A cache that is away holds up what it may have, and nothing else.
         """
-        for collected in range(_BATCH):
+        gone, passed_over = 0, ""
+        for _ in range(_BATCH):
             with self._database.begin() as session:
-                due = garbage.next_due(session)
+                due = garbage.next_due(session, passed_over)
                 if due is None:
-                    return collected
+                    break
                 try:
                     cached = self._delete(session, due)
                 except (StorageError, PurgeError, ValueError) as error:
                     log.warning("cannot delete %s yet: %s", due.key, error)
                     garbage.throw(session, self._settings, [due.key], _POSTPONED)
-                    return collected
+                    if not isinstance(error, PurgeError):
+                        break
+                    passed_over = PUBLIC
+                    continue
                 crash.here(self._settings, crash.Point.DELETED)
+                gone += 1
                 if cached is None:
                     garbage.keep(session, [due.key])
                 else:
                     garbage.again(session, due.key, cached, _READ_OUT)
-        return _BATCH
+        return gone
 
     def forget_keys(self) -> int:
         """Drop idempotency keys whose time is over; how many went."""

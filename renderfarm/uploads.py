@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from renderfarm import garbage, media
-from renderfarm.db import after, new_id
+from renderfarm.db import after, may_idle, new_id
 from renderfarm.errors import FarmError
 from renderfarm.models import Upload, UploadState
 from renderfarm.settings import Settings
@@ -125,7 +125,7 @@ def complete(session: Session, storage: Storage, account_id: str, upload_id: str
     are ``FOR_GOOD``. The row stays locked while the store works, however slow it is; whoever asks the same
     meanwhile does not wait for it (CS-UORC01-123).
     """
-    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    may_idle(session)
     try:
         upload = of(session, account_id, upload_id, lock=True, wait=False)
     except OperationalError as error:

@@ -36,7 +36,7 @@ _PAGE = 500
 def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
     """Delete what is past its time, and find orphans: objects without a row, and rows without an object."""
     from renderfarm import retention
-    from renderfarm.storage import open_storage
+    from renderfarm.storage import StorageError, open_storage
     from renderfarm.sweep import Sweeper
 
     with reached() as (ours, database):
@@ -48,7 +48,10 @@ def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
         expired += some
         while some := sweeper.collect_garbage():
             collected += some
-        tally = _orphans(ours, database, storage, grace.total_seconds(), delete, force)
+        try:
+            tally = _orphans(ours, database, storage, grace.total_seconds(), delete, force)
+        except StorageError as error:
+            raise StackError(f"The store does not answer: {error}", "See FARM_STORAGE_URL.") from error
     found = {"renders_expired": expired, "garbage_collected": collected, **asdict(tally), "deleted": delete}
 
     def show() -> None:
@@ -67,8 +70,10 @@ def _orphans(
     ours: Settings, database: Database, storage: Storage, grace: float, delete: bool, force: bool
 ) -> Tally:
     from renderfarm import audit, garbage, orphans
+    from renderfarm.db import may_idle
 
     with database.begin() as session, database.begin() as writing:
+        may_idle(writing)  # between two pages of orphans the store may list for long
         page: list[str] = []
 
         def throw() -> None:
@@ -86,10 +91,11 @@ def _orphans(
             click.echo(f"missing  {key}", err=True)
 
         tally = orphans.compare(session, storage, grace, orphan, missing)
-        if delete and not force and tally.objects >= _MANY and tally.orphans > tally.objects * _SHARE:
+        rowless = tally.orphans + tally.young  # a busy store is young for the most part, whosever it is
+        if delete and not force and tally.objects >= _MANY and rowless > tally.objects * _SHARE:
             # Nothing of it is committed.
             raise StackError(
-                f"{tally.orphans} of {tally.objects} objects have no row: nothing was deleted.",
+                f"{rowless} of {tally.objects} objects have no row: nothing was deleted.",
                 "Are DATABASE_URL and FARM_STORAGE_URL of one farm? If so, give --force.",
             )
         throw()

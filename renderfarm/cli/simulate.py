@@ -82,6 +82,8 @@ def simulate(
         asked = scenario_of(*layers)
         sent = orders_in(trace, asked.demand, asked.seed) if trace else orders(asked.demand, asked.seed)
         outcome = run(asked, sent)
+        if not outcome.renders:
+            raise ScenarioError("every job is fast, and none of them finds two free workers")
     except ScenarioError as error:
         raise StackError(f"This cannot be simulated: {error}.", "See `farm simulate --help`.") from error
     if plot:

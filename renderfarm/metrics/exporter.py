@@ -53,6 +53,7 @@ class FarmCollector(Collector):
         self._jobs, self._moved = jobs.tally(), money.tally()
         self._audit: money.Audit | None = None
         self._ratchet = Ratchet()
+        self._scraping = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not reach for the database."""
@@ -71,7 +72,9 @@ class FarmCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            with self._database.begin() as session:
+            # One at a time: whoever looked before another and counts after it would take its own snapshot for
+            # a clock that went back.
+            with self._scraping, self._database.begin() as session:
                 _begin(session, _SCRAPE)
                 families = list(self._families(session))
         except SQLAlchemyError as error:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import func, text, update
 
 from renderfarm import accounts
 from renderfarm.accounts import Scope
 from renderfarm.db import Database
-from renderfarm.models import ApiKey
+from renderfarm.models import Account, ApiKey
 
 HOUR = timedelta(hours=1)
 
@@ -105,6 +105,16 @@ def test_a_key_opens_nothing_once_it_has_expired(database: Database) -> None:
         key, secret = accounts.create_key(session, account.id, lasts=HOUR)
     assert _scopes(database, secret)
     _set(database, key.id, expires_at="now() - interval '1 second'")
+    assert _scopes(database, secret) is None
+
+
+def test_a_key_that_was_made_while_its_account_was_deleted_opens_nothing(database: Database) -> None:
+    with database.begin() as session:
+        account = accounts.create_account(session, "desk")
+        _, secret = accounts.create_key(session, account.id)
+    assert _scopes(database, secret)
+    with database.begin() as session:
+        session.execute(update(Account).values(deleted_at=func.now()))
     assert _scopes(database, secret) is None
 
 

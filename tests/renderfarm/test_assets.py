@@ -12,7 +12,7 @@ from renderfarm import assets
 from renderfarm.cdn import Public
 from renderfarm.errors import FarmError
 from renderfarm.jobs import NewJob
-from renderfarm.models import Artifact, Asset, Garbage, JobKind
+from renderfarm.models import Account, Artifact, Asset, Garbage, JobKind
 from renderfarm.storage import FileStore
 from renderfarm.sweep import Sweeper
 from tests.renderfarm.farm import VIDEO, Farm
@@ -108,6 +108,16 @@ def test_a_template_outlives_its_scene_and_an_import_its_template(farm: Farm) ->
     delete(farm, imported)
     assert thrown(farm, scene)
     assert farm.mismatches() == 0
+
+
+def test_a_deleted_account_is_told_that_it_is_and_not_that_the_template_is_gone(farm: Farm) -> None:
+    other = farm.account()
+    scene = prepare(farm, farm.account())
+    with farm.database.begin() as session:
+        template = assets.publish(session, farm.settings, scene.id, "Street")
+        session.execute(update(Account).where(Account.id == other).values(deleted_at=func.now()))
+    with farm.database.begin() as session, pytest.raises(FarmError, match="CS-ORAU-002"):
+        assets.import_template(session, farm.settings, other, template.id, "mine")
 
 
 def test_a_ready_scene_has_what_its_renders_need_and_nothing_else(farm: Farm, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_all_that_it_has_goes_and_its_ledger_and_its_name_are_left(farm: Farm) -
         _, secret = accounts.create_key(session, account)
         endpoints.own(session, account)
         unused = uploads.begin(session, farm.settings, account, "image", 10, None).key
-    done, scene = farm.submit(account), prepare(farm, account)
+    done, scene = farm.submit(account, webhook_url="https://a.test/me"), prepare(farm, account)
     farm.do_all(done)
     with farm.database.begin() as session:
         ledger = credits.entries(session, account)
@@ -48,6 +48,7 @@ def test_all_that_it_has_goes_and_its_ledger_and_its_name_are_left(farm: Farm) -
     outputs = {f"out/{done}/{name}" for name in ("output", "mask", "thumbnail")}
     assert outputs | {unused, "in/a/picture", "in/scene/video", f"work/{scene.job_id}/"} <= thrown(farm)
     assert farm.job(done).files_deleted_at is not None
+    assert farm.job(done).webhook_url is None
     assert farm.mismatches() == 0
     with farm.database.begin() as session:
         assert [entry.id for entry in credits.entries(session, account)] == [entry.id for entry in ledger]

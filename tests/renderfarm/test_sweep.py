@@ -132,6 +132,19 @@ def test_a_store_that_is_away_gets_its_garbage_later(
     assert not store.exists("in/a/x")
 
 
+def test_a_cache_that_is_away_holds_up_only_what_it_may_have(farm: Farm, store: FileStore) -> None:
+    purged = {"cdn_purge_urls": "http://127.0.0.1:9", "cdn_purge_secret": "s" * 16}
+    sweeper = Sweeper(farm.with_settings(**purged).settings, farm.database, store)
+    public = [f"out/job_1/{number}" for number in range(3)]
+    for key in (*public, "work/job_1/a", "in/a/x"):
+        put(store, key)
+    throw(farm, *public, seconds=-60)
+    throw(farm, "work/job_1/", "in/a/x")
+    assert sweeper.collect_garbage() == 2
+    assert garbage_keys(farm) == public
+    assert list(store.list("")) == public[1:]
+
+
 def test_everything_of_an_ended_job_but_its_outputs_is_swept(farm: Farm, store: FileStore) -> None:
     farm = farm.with_settings(garbage_seconds=-1.0)
     job = farm.submit(farm.account())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from renderfarm.cli import main
 from renderfarm.db import Database, after
 from renderfarm.models import Artifact, Asset, Garbage, Job
 from renderfarm.settings import Settings
-from renderfarm.storage import FileStore
+from renderfarm.storage import Entry, FileStore, StorageError
 from tests.renderfarm.farm import Farm
 from tests.renderfarm.test_assets import prepare
 
@@ -132,14 +134,42 @@ def test_a_row_whose_object_is_gone_is_told(ground: Ground) -> None:
 
 
 def test_a_store_of_which_most_would_go_is_the_wrong_one(ground: Ground) -> None:
-    ground.put(*(f"out/job_{number}/a.mp4" for number in range(30)))
+    ground.put(*(f"out/job_{number}/a.mp4" for number in range(10)))
+    ground.put(*(f"out/job_{number}/a.mp4" for number in range(10, 30)), age=HOUR)
     refused = ground.gc("--delete", code=1)
     assert "30 of 30 objects have no row" in refused.stderr
     with ground.farm.database.begin() as session:
         assert session.scalar(select(func.count()).select_from(Garbage)) == 0
     ground.gc("--delete", "--force")
     with ground.farm.database.begin() as session:
-        assert session.scalar(select(func.count()).select_from(Garbage)) == 30
+        assert session.scalar(select(func.count()).select_from(Garbage)) == 10
+
+
+def test_a_store_that_lists_slowly_ends_no_transaction(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("renderfarm.db.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(import_module("renderfarm.cli.gc"), "_PAGE", 1)
+    entries = FileStore.entries
+
+    def slow(store: FileStore, prefix: str) -> Iterator[Entry]:
+        for entry in entries(store, prefix):
+            yield entry
+            time.sleep(0.7)  # longer than a transaction may say nothing
+
+    monkeypatch.setattr(FileStore, "entries", slow)
+    ground.put("out/job_0/a.mp4", "out/job_1/a.mp4")
+    ground.gc("--delete")
+    with ground.farm.database.begin() as session:
+        assert len(session.scalars(select(Garbage.key)).all()) == 2
+
+
+def test_a_store_that_is_away_is_told_in_words(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> Iterator[Entry]:
+        raise StorageError("bucket: connection refused")
+
+    monkeypatch.setattr(FileStore, "entries", away)
+    assert "The store does not answer: bucket: connection refused" in ground.gc(code=1).stderr
 
 
 def test_it_expires_and_collects_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,13 @@ def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], said: str) -> 
     assert said in result.stderr
 
 
+def test_a_farm_that_takes_no_job_is_told_so() -> None:
+    alone = ("--share-fast", "1", "--v3", "1", "--v4", "1")
+    result = CliRunner().invoke(main, ["simulate", *SMALL, *alone])
+    assert result.exit_code == 1
+    assert "every job is fast, and none of them finds two free workers" in result.stderr
+
+
 def test_a_file_with_strange_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("at,colour\n0,red\n")
     result = CliRunner().invoke(main, ["simulate", "--trace", str(tmp_path / "trace.csv")])

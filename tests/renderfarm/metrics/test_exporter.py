@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +12,13 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from renderfarm import credits
 from renderfarm.db import Database
+from renderfarm.metrics import webhooks
 from renderfarm.metrics.exporter import FarmCollector, Ratchet, run_exporter
 from renderfarm.models import Account, Job, JobStatus, Unit, UnitStatus, Worker
 from renderfarm.settings import Settings, SettingsError
@@ -209,6 +214,36 @@ def test_the_exporter_outlives_a_database_that_goes_and_comes(
 
         exporter.process.terminate()
         assert exporter.process.wait(10) == 0
+
+
+def test_two_who_scrape_at_once_both_see_the_jobs(
+    exporter: FarmCollector, database: Database, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has its snapshot, and counts after the second, whose snapshot is newer."""
+    add_job(database, account, "job_1")
+    began, ended = threading.Event(), threading.Event()
+    seen: dict[str, set[str]] = {}
+    families = webhooks.families
+
+    def slow(session: Session) -> Iterator[Metric]:
+        found = list(families(session))
+        if threading.current_thread().name == "first":
+            began.set()
+            ended.wait(1)
+        yield from found
+
+    def scrape() -> None:
+        seen[threading.current_thread().name] = {family.name for family in exporter.collect()}
+        ended.set()
+
+    monkeypatch.setattr(webhooks, "families", slow)
+    first, second = (threading.Thread(target=scrape, name=name) for name in ("first", "second"))
+    first.start()
+    assert began.wait(10)
+    second.start()
+    for thread in (first, second):
+        thread.join(20)
+    assert all("renderfarm_job_wait_seconds" in names for names in (seen["first"], seen["second"]))
 
 
 def test_what_fell_is_shown_as_it_was() -> None:
