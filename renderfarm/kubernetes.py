@@ -63,7 +63,7 @@ class DeletionCosts:
         query = {"labelSelector": self._selector, "resourceVersion": "0"}
         answer = self._ask("GET", "", params=query, headers={"Accept": _NO_MORE_THAN_METADATA})
         answer.raise_for_status()
-        for pod in answer.json()["items"]:
+        for pod in answer.json()["items"] or ():
             metadata = pod["metadata"]
             cost = BUSY if metadata["name"] in busy else None
             if "deletionTimestamp" not in metadata and (metadata.get("annotations") or {}).get(COST) != cost:

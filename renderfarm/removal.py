@@ -54,6 +54,9 @@ def remove(database: Database, settings: Settings, name: str, *, cancel: bool, a
     ``StillOpen`` where it has open jobs that are not to be cancelled.
     """
     with database.begin() as session:
+        # Keys come before their account, as whoever changes one has them.
+        keys_of = select(ApiKey.id).join(Account).where(Account.name == name.strip())
+        session.execute(keys_of.with_for_update(of=ApiKey))
         # Whoever is submitting a job is done before, or is refused: see ``jobs.submit``.
         account = session.scalar(select(Account).where(Account.name == name.strip()).with_for_update())
         if account is None:

@@ -127,7 +127,7 @@ class Sweeper:
             mended = line.mend(session)
         if mended:
             log.warning("%d accounts had units waiting and no place in the line", mended)
-        return mended + self.replan_stranded() + self.forget_webhooks() + self.expire_files()
+        return mended + self.forget_webhooks() + self.expire_files() + self.replan_stranded()
 
     def expire_files(self) -> int:
         """Throw away what renders have kept for as long as the settings say; of how many."""

@@ -145,6 +145,13 @@ def links_of(settings: Settings, own: str = "", sign: Callable[[str, int], str] 
         raise _wrong("cdn_base", f"={base!r} is not such as https://cdn.example.com")
     if style == "public":
         return Public(base)
+    made = _signed(settings, style, base, sign)
+    if own:
+        raise _wrong("cdn_style", f"={style!r} is for a bucket: whoever asks the API gets a folder's files")
+    return made
+
+
+def _signed(settings: Settings, style: str, base: str, sign: Callable[[str, int], str] | None) -> Links:
     if style == "presigned":
         if sign is None:
             raise _wrong("cdn_style", "='presigned' is for a bucket: FARM_STORAGE_URL names none")

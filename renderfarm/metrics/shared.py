@@ -88,7 +88,8 @@ def _used(path: Path) -> int:
 
 def _add(left: Path, total: Path) -> None:
     sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
-    with suppress(struct.error):  # one that was killed as it made the file had counted nothing
+    # One that was killed as it made the file had counted nothing; what a full disk spoilt nobody can read.
+    with suppress(struct.error, ValueError, RuntimeError):
         for key, value, *_ in MmapedDict.read_all_values_from_file(str(left)):  # type: ignore[no-untyped-call]
             before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
             sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]

@@ -44,7 +44,7 @@ def dry_run(
     words = [*command, "--check-config"] if command[0] == "gunicorn" else [*command, "--help"]
     words[0] = str(bin_dir / words[0])
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    ours = {"FARM_STORAGE_URL": f"file://{folder}/store", "FARM_WORK_DIR": f"{folder}/work"}
+    ours = {"FARM_WORK_DIR": f"{folder}/work"}
     return subprocess.run(
         words,
         env={**kept, **environment, **ours},

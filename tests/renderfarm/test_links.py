@@ -47,9 +47,11 @@ def rsa() -> RSAPrivateKey:
     return generate_rsa_key(65537, 2048)
 
 
-def link(tmp_path: Path, **settings: Any) -> Link:
-    """The address of a finished file in a folder."""
-    return open_storage(Settings(database_url="", storage_url=f"file://{tmp_path}", **settings)).link(KEY)
+def link(folder: Path | None = None, **settings: Any) -> Link:
+    """The address of a finished file in a folder, or in a bucket."""
+    bucket = {"storage_url": "s3://renders", "s3_access_key": "a", "s3_secret_key": "b"}
+    store = {"storage_url": f"file://{folder}"} if folder else bucket
+    return open_storage(Settings(database_url="", **store, **settings)).link(KEY)
 
 
 def seconds_left(made: Link) -> float:
@@ -63,8 +65,8 @@ def test_without_a_style_a_folder_is_served_by_the_farm_itself_for_good(tmp_path
     assert link(tmp_path, cdn_style="public", cdn_base=BASE) == Link(f"{BASE}/{KEY}")
 
 
-def test_a_secure_link_signs_its_end_its_path_and_the_secret(tmp_path: Path) -> None:
-    made = link(tmp_path, cdn_style="secure-link", cdn_base=f"{BASE}/v", cdn_secret=SECRET, cdn_seconds=60)
+def test_a_secure_link_signs_its_end_its_path_and_the_secret() -> None:
+    made = link(cdn_style="secure-link", cdn_base=f"{BASE}/v", cdn_secret=SECRET, cdn_seconds=60)
     assert 57 < seconds_left(made) <= 60
     parts = urlsplit(made.url)
     (expires,), (md5,) = parse_qs(parts.query)["expires"], parse_qs(parts.query)["md5"]
@@ -72,10 +74,9 @@ def test_a_secure_link_signs_its_end_its_path_and_the_secret(tmp_path: Path) -> 
     assert md5 == base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def test_cloudfront_finds_its_own_policy_signed(tmp_path: Path, rsa: RSAPrivateKey) -> None:
+def test_cloudfront_finds_its_own_policy_signed(rsa: RSAPrivateKey) -> None:
     for text in (pem(rsa), pem(rsa).replace("\n", "\\n")):  # one line, as files of variables want it
         made = link(
-            tmp_path,
             cdn_style="cloudfront",
             cdn_base=BASE,
             cdn_key_id="K2JCJMDEHXQW5F",
@@ -96,10 +97,8 @@ def test_cloudfront_finds_its_own_policy_signed(tmp_path: Path, rsa: RSAPrivateK
 
 
 def test_a_presigned_address_is_good_for_as_long_as_the_settings_say() -> None:
-    bucket: dict[str, Any] = {"storage_url": "s3://renders", "s3_access_key": "a", "s3_secret_key": "b"}
     for style in ("", "presigned"):
-        settings = Settings(database_url="", cdn_style=style, cdn_seconds=90, **bucket)
-        made = open_storage(settings).link(KEY)
+        made = link(cdn_style=style, cdn_seconds=90)
         assert parse_qs(urlsplit(made.url).query)["X-Amz-Expires"] == ["90"]
         assert 87 < seconds_left(made) <= 90
 
@@ -109,6 +108,7 @@ def test_a_presigned_address_is_good_for_as_long_as_the_settings_say() -> None:
     [
         ("FARM_CDN_STYLE", {"cdn_style": "secret"}),
         ("FARM_CDN_STYLE", {"cdn_style": "presigned"}),
+        ("FARM_CDN_STYLE", {"cdn_style": "secure-link", "cdn_secret": SECRET, "cdn_base": BASE}),
         ("FARM_CDN_BASE", {"cdn_style": "public"}),
         ("FARM_CDN_BASE", {"cdn_base": "cdn.test"}),
         ("FARM_CDN_BASE", {"cdn_style": "presigned", "cdn_base": BASE}),
@@ -139,20 +139,20 @@ def test_what_contradicts_itself_is_refused_by_its_name(
     assert SECRET not in str(refused.value)
 
 
-def test_a_key_that_is_not_rsa_or_has_a_password_is_refused(tmp_path: Path, rsa: RSAPrivateKey) -> None:
+def test_a_key_that_is_not_rsa_or_has_a_password_is_refused(rsa: RSAPrivateKey) -> None:
     for text in (pem(generate_private_key(SECP256R1())), pem(rsa, BestAvailableEncryption(b"word"))):
         settings = {"cdn_base": BASE, "cdn_key_id": "K", "cdn_private_key": text}
         with pytest.raises(SettingsError, match=r"^FARM_CDN_PRIVATE_KEY is not an RSA key"):
-            link(tmp_path, cdn_style="cloudfront", **settings)
+            link(cdn_style="cloudfront", **settings)
 
 
-def test_no_secret_is_shown_with_the_settings_or_the_links(tmp_path: Path, rsa: RSAPrivateKey) -> None:
+def test_no_secret_is_shown_with_the_settings_or_the_links(rsa: RSAPrivateKey) -> None:
     shown = [
         Settings(database_url="", cdn_secret=SECRET, cdn_purge_secret=SECRET, cdn_private_key=SECRET),
         open_storage(
             Settings(
                 database_url="",
-                storage_url=f"file://{tmp_path}",
+                storage_url="s3://renders",
                 cdn_style="secure-link",
                 cdn_base=BASE,
                 cdn_secret=SECRET,
