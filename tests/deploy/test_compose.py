@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -220,8 +221,9 @@ def test_grafana_finds_the_dashboards_where_it_is_told_to_look(services: dict[st
 
 
 def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> None:
-    words = services["redis"]["command"]
-    options = dict(zip(words[1::2], words[2::2], strict=True))
+    words = shlex.split(services["redis"]["command"][0].splitlines()[0])
+    assert words[:3] == ["exec", "redis-server", "-"]
+    options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
 
@@ -277,6 +279,7 @@ def test_it_refuses_to_start_without_each_secret_and_the_example_names_every_var
 
 def test_secrets_are_made_once_each_its_own_and_for_nobody_else(tmp_path: Path) -> None:
     for name in ("secrets", ".env.example"):
+        assert not re.search(r"\$\{\w+:\?", str(body.get("command", ""))), f"{name}: all can read it"
         shutil.copy(DEPLOY / name, tmp_path)
     subprocess.run([tmp_path / "secrets"], check=True, timeout=10)
     made = tmp_path / ".env"
