@@ -172,6 +172,7 @@ def test_every_variable_is_a_setting_of_the_right_kind(release: Rendered) -> Non
     for name in release.processes():
         variables = environment(release.container(name))
         assert set(variables) <= SETTINGS | OWN
+        assert variables["PGAPPNAME"] == name
         settings = Settings.from_env(variables)
         assert settings.metrics_port == 9100
         assert settings.storage_url.startswith("s3://")
