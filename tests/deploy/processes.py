@@ -14,8 +14,9 @@ from renderfarm.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {variable_of(field.name) for field in fields(Settings)}
-#: Variables that are no settings of every process: the API's address, the weights' folder, Flower's password.
-OWN = {"FARM_API_BIND", "FARM_WEIGHTS", "FLOWER_BASIC_AUTH"}
+#: Variables that are no settings of every process: the API's address, the weights' folder, Flower's password,
+#: and by which name PostgreSQL shows whose connections they are.
+OWN = {"FARM_API_BIND", "FARM_WEIGHTS", "FLOWER_BASIC_AUTH", "PGAPPNAME"}
 #: What each component runs; compose and the chart name them alike.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "api": ("gunicorn", "-c", "python:api.gunicorn_conf", "api:create_app()"),

@@ -185,7 +185,7 @@ def test_the_log_has_the_requests_name_and_not_its_signature(cdn: Cdn) -> None:
     assert len(made_up) == 32
     until(lambda: made_up in cdn.nginx.log.read_text())
     lines = [json.loads(line) for line in cdn.nginx.log.read_text().splitlines()]
-    (line,) = [line for line in lines if line["request_id"] == "trace-me-7"]
+    (line,) = [line for line in lines if line["request"] == "trace-me-7"]
     assert (line["path"], line["status"], line["range"]) == (f"/{cdn.key}", 206, "bytes=0-1")
     logs = "".join(path.read_text() for path in cdn.nginx.log.parent.glob("*.log"))
     assert "md5=" not in logs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ FILLED_IN = {name: f"{name.lower()}-of-this-machine" for name in SECRETS}
 #: The chart's commands, and what is different or not there.
 OURS = {
     **COMMANDS,
-    "flower": (*COMMANDS["flower"], "--url-prefix", "flower"),
+    "flower": (*COMMANDS["flower"], "--db", "/data/flower.db", "--url-prefix", "flower"),
     "bucket": ("farm", "bucket", "--reader", "cdn"),
     "worker-v3-gpu": COMMANDS["worker-v3"],
     "worker-v4-gpu": COMMANDS["worker-v4"],
@@ -219,9 +220,23 @@ def test_grafana_finds_the_dashboards_where_it_is_told_to_look(services: dict[st
     assert list((DEPLOY / mounted[provider["options"]["path"]]).glob("*.json"))
 
 
+def test_flower_keeps_what_it_saw_where_its_user_may_write(services: dict[str, dict[str, Any]]) -> None:
+    file = Path(services["flower"]["command"][services["flower"]["command"].index("--db") + 1])
+    assert f"flower:{file.parent}" in services["flower"]["volumes"]
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    made = re.search(r"install --directory --owner farm --group farm (.*)", dockerfile)
+    assert made is not None and str(file.parent) in made[1].split()
+
+
+def test_postgresql_knows_every_process_by_its_name(services: dict[str, dict[str, Any]]) -> None:
+    for name in OURS.keys() - {"flower", "bucket"}:
+        assert services[name]["environment"]["PGAPPNAME"] == name.removesuffix("-gpu")
+
+
 def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> None:
-    words = services["redis"]["command"]
-    options = dict(zip(words[1::2], words[2::2], strict=True))
+    words = shlex.split(services["redis"]["command"][0].splitlines()[0])
+    assert words[:3] == ["exec", "redis-server", "-"]
+    options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
 
@@ -264,6 +279,7 @@ def test_secrets_are_nowhere_but_in_the_environment() -> None:
             if re.search(r"PASSWORD|SECRET|AUTH$|_URL$", variable) and variable != "FARM_PUBLIC_URL":
                 secret = re.search(r"\$\{(\w+):\?", str(value))
                 assert secret or ("@" not in value and "://" in value), (name, variable)
+        assert not re.search(r"\$\{\w+:\?", str(body.get("command", ""))), f"{name}: all can read it"
 
 
 def test_it_refuses_to_start_without_each_secret_and_the_example_names_every_variable() -> None:

@@ -36,6 +36,7 @@ def operators(tmp_path: Path) -> Iterator[str]:
         "FLOWER_ORIGIN": behind,
         "API_MAX_BODY_MB": "1",
         "OPERATORS_PASSWORD": PASSWORD,
+        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }
     here = {
         "listen 8001": f"listen 127.0.0.1:{port}",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from renderfarm import context
 from renderfarm.errors import TABLE
 from renderfarm.local.ports import free_port
 from tests.services.debian import Unavailable
@@ -86,6 +87,7 @@ def proxy(running_origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> I
         "API_ORIGIN": running_origin.url,
         "FLOWER_ORIGIN": f"http://127.0.0.1:{free_port()}",  # nobody
         "API_MAX_BODY_MB": "1",
+        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }
     try:
         with nginx_server(tmp_path_factory.mktemp("nginx"), ["api.conf.template"], variables) as nginx:
@@ -149,6 +151,12 @@ def test_the_api_knows_for_whom_and_under_which_name_it_is_asked(origin: Origin,
     assert len(made.headers["X-Request-ID"]) == 32
 
 
+@pytest.mark.parametrize("name", ["a" * 64, "a" * 65, "00-4bf9/+=:._-", "no name", "\u00e4", "x;y"])
+def test_a_request_keeps_a_name_that_the_api_would_take(origin: Origin, proxy: Nginx, name: str) -> None:
+    answer = requests.get(proxy.url, headers={"X-Request-ID": name.encode()}, timeout=10)
+    assert (answer.headers["X-Request-ID"] == name) == (context.accepted(name) == name)
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "status", "code"),
     [("/api/render", (1 << 20) + 1, 413, "CS-ORIV-005"), ("/flower/", 0, 503, "CS-UORC01-199")],
@@ -171,11 +179,18 @@ def test_flower_is_under_its_prefix_with_its_websockets(origin: Origin, tmp_path
         "API_ORIGIN": f"http://127.0.0.1:{free_port()}",
         "FLOWER_ORIGIN": origin.url,
         "API_MAX_BODY_MB": "1",
+        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }
     with nginx_server(tmp_path, ["api.conf.template"], variables) as nginx:
         asked = {"Upgrade": "websocket", "Connection": "Upgrade"}
         answer = requests.get(f"{nginx.url}/flower/workers?a=1", headers=asked, timeout=10).json()
         assert answer["path"] == "/flower/workers?a=1"
         assert (answer["head"]["Upgrade"], answer["head"]["Connection"]) == ("websocket", "upgrade")
+        for hidden in ("metrics", "%6detrics", "./metrics", "/metrics"):
+            address = f"/flower/{hidden}"
+            raw = requests.Request("GET", nginx.url).prepare()
+            raw.url = nginx.url + address
+            with requests.Session() as session:
+                assert session.send(raw, timeout=10).status_code == 404, address
         moved = requests.get(f"{nginx.url}/flower", allow_redirects=False, timeout=10)
         assert (moved.status_code, moved.headers["Location"]) == (301, "/flower/")

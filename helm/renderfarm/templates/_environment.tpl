@@ -3,6 +3,7 @@
 {{- $values := .root.Values -}}
 - name: DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ $values.secrets.database.name | quote }}, key: {{ $values.secrets.database.key | quote }}}}
+- {name: PGAPPNAME, value: {{ .component }}} # as PostgreSQL shows whose connections they are
 - name: REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ $values.secrets.redis.name | quote }}, key: {{ $values.secrets.redis.key | quote }}}}
 {{- with $values.secrets.s3 }}

@@ -73,6 +73,11 @@ def test_every_pod_is_told_to_forget_and_the_dispatcher_may_tell_it(cdn: Rendere
     assert [cdn.matched(peer["podSelector"]) for peer in into["from"]] == [{"dispatcher"}]
 
 
+def test_no_cache_outlives_the_pod_that_is_told_to_forget(cdn: Rendered) -> None:
+    spec = cdn.of("StatefulSet")["cdn"]["spec"]
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenScaled": "Delete", "whenDeleted": "Delete"}
+
+
 def test_browsers_reach_it_by_a_host_of_its_own(cdn: Rendered) -> None:
     (ingress,) = cdn.of("Ingress").values()
     rules = {rule["host"]: rule["http"]["paths"] for rule in ingress["spec"]["rules"]}

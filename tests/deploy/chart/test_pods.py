@@ -172,6 +172,7 @@ def test_every_variable_is_a_setting_of_the_right_kind(release: Rendered) -> Non
     for name in release.processes():
         variables = environment(release.container(name))
         assert set(variables) <= SETTINGS | OWN
+        assert variables["PGAPPNAME"] == name
         settings = Settings.from_env(variables)
         assert settings.metrics_port == 9100
         assert settings.storage_url.startswith("s3://")
@@ -272,7 +273,9 @@ def test_the_ingress_leads_to_the_api_and_below_its_path_to_flower() -> None:
     (rule,) = ingress["spec"]["rules"]
     ways = {p["path"]: p["backend"]["service"]["name"] for p in rule["http"]["paths"]}
     services = {name: s["metadata"]["name"] for name, s in release.of("Service").items()}
-    assert ways == {"/tasks": services["flower"], "/": services["api"]}
+    assert ways == {"/tasks": services["flower"], "/tasks/metrics": services["api"], "/": services["api"]}
+    kinds = {p["path"]: p["pathType"] for p in rule["http"]["paths"]}
+    assert kinds["/tasks/metrics"] == "Exact", "Flower shows that page to anybody"
     assert release.container("flower")["args"][-1] == "tasks"
     assert rule["host"] == "renderfarm.example.com"
     assert ingress["spec"]["tls"] == [{"hosts": [rule["host"]], "secretName": "farm-tls"}]
