@@ -66,9 +66,13 @@ def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
 def _orphans(
     ours: Settings, database: Database, storage: Storage, grace: float, delete: bool, force: bool
 ) -> Tally:
+    from sqlalchemy import text
+
     from renderfarm import audit, garbage, orphans
 
     with database.begin() as session, database.begin() as writing:
+        # From one page of orphans to the next the store may list for long.
+        writing.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         page: list[str] = []
 
         def throw() -> None:

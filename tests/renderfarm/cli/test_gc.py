@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from renderfarm.cli import main
 from renderfarm.db import Database, after
 from renderfarm.models import Artifact, Asset, Garbage, Job
 from renderfarm.settings import Settings
-from renderfarm.storage import FileStore
+from renderfarm.storage import Entry, FileStore
 from tests.renderfarm.farm import Farm
 from tests.renderfarm.test_assets import prepare
 
@@ -140,6 +142,49 @@ def test_a_store_of_which_most_would_go_is_the_wrong_one(ground: Ground) -> None
     ground.gc("--delete", "--force")
     with ground.farm.database.begin() as session:
         assert session.scalar(select(func.count()).select_from(Garbage)) == 30
+
+
+def test_what_is_named_as_the_farm_names_nothing_is_not_its_own(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ground.farm.submit(ground.farm.account())
+    ground.farm.do_all(job)
+    ground.put_all_that_is_claimed()
+    kept = sorted(ground.store.list(""))
+    listed = FileStore.entries
+
+    def entries(store: FileStore, prefix: str) -> Iterator[Entry]:
+        """As a bucket has them in which somebody has made folders: each would stand for all that is in it."""
+        made = [f"out/{job}/", f"out/{job}/*", "out/a name", "in/a/", prefix]
+        others = [Entry(name, 0, 1.0) for name in made if name.startswith(prefix)]
+        yield from sorted([*listed(store, prefix), *others], key=lambda entry: entry.key)
+
+    monkeypatch.setattr(FileStore, "entries", entries)
+    ground.gc("--delete", "--force")
+    with ground.farm.database.begin() as session:
+        session.execute(update(Garbage).values(after=after(-1)))
+    ground.gc("--delete", "--force")
+    assert sorted(entry.key for entry in listed(ground.store, "")) == kept
+    with ground.farm.database.begin() as session:
+        assert session.scalars(select(Garbage.key)).all() == []
+
+
+def test_a_store_that_lists_slowly_is_waited_for(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("renderfarm.db.IDLE_SECONDS", 1)
+    monkeypatch.setattr(import_module("renderfarm.cli.gc"), "_PAGE", 1)
+    lost = ["in/acct/lost", "out/job_0/a.mp4"]
+    ground.put(*lost)
+    listed = FileStore.entries
+
+    def slowly(store: FileStore, prefix: str) -> Iterator[Entry]:
+        for entry in listed(store, prefix):
+            yield entry
+            time.sleep(1.5)
+
+    monkeypatch.setattr(FileStore, "entries", slowly)
+    ground.gc("--delete")
+    with ground.farm.database.begin() as session:
+        assert set(session.scalars(select(Garbage.key))) == set(lost)
 
 
 def test_it_expires_and_collects_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
