@@ -169,6 +169,8 @@ _AUTHENTICATE = """
         k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS unnoted
     FROM api_keys k JOIN accounts a ON a.id = k.account_id
     WHERE k.sha256 = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+        -- One that was being made, or rotated, as the account was deleted was not revoked with the others.
+        AND a.deleted_at IS NULL
     """
 #: Of two that come at once the second finds nothing left to note, and neither waits for the other.
 _NOTE_USE = text(
