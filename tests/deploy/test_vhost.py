@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from renderfarm import context
 from renderfarm.errors import TABLE
 from renderfarm.local.ports import free_port
 from tests.services.debian import Unavailable
@@ -147,6 +148,16 @@ def test_the_api_knows_for_whom_and_under_which_name_it_is_asked(origin: Origin,
     made = requests.get(proxy.url, headers={"X-Request-ID": "not one"}, timeout=10)
     assert made.json()["head"]["X-Request-ID"] == made.headers["X-Request-ID"]
     assert len(made.headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "a" * 65, "root=1-67/a+b", "a,b", "ü", "x" * 9000])
+def test_by_whichever_name_a_request_is_answered_the_api_logs_it(
+    origin: Origin, proxy: Nginx, name: str
+) -> None:
+    asked = {"X-Request-ID": name.encode()}
+    told = requests.get(proxy.url, headers=asked, timeout=10)
+    assert told.json()["head"]["X-Request-ID"] == told.headers["X-Request-ID"]
+    assert context.accepted(told.headers["X-Request-ID"]) == told.headers["X-Request-ID"]
 
 
 @pytest.mark.parametrize(
