@@ -50,12 +50,15 @@ def again(session: Session, key: str, deleted_size: int, seconds: float) -> None
     session.execute(update(Garbage).where(Garbage.key == key).values(values))
 
 
-def next_due(session: Session) -> Due | None:
+def next_due(session: Session, beside: str = "") -> Due | None:
     """A key whose time has come, locked until the transaction ends; None when there is none.
 
+    Of those that begin with ``beside``, where that is not empty, none.
     The transaction may wait for the store, however slow it is.
     """
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     due = select(Garbage.key, Garbage.deleted_size).where(Garbage.after < func.now()).order_by(Garbage.after)
+    if beside:
+        due = due.where(~Garbage.key.startswith(beside, autoescape=True))
     row = session.execute(due.limit(1).with_for_update(skip_locked=True)).first()
     return None if row is None else Due(*row)

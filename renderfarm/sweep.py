@@ -179,11 +179,13 @@ class Sweeper:
     def collect_garbage(self) -> int:
         """Delete stored files whose time has come; how many keys went.
 
-        The rows stay locked while the store works, so that nobody can claim a file that is going.
+        The rows stay locked while the store works, so that nobody can claim a file that is going. A cache
+        that is away keeps nothing but finished files waiting.
         """
-        for collected in range(_BATCH):
+        collected, beside = 0, ""
+        for _ in range(_BATCH):
             with self._database.begin() as session:
-                due = garbage.next_due(session)
+                due = garbage.next_due(session, beside)
                 if due is None:
                     return collected
                 try:
@@ -191,13 +193,17 @@ class Sweeper:
                 except (StorageError, PurgeError, ValueError) as error:
                     log.warning("cannot delete %s yet: %s", due.key, error)
                     garbage.throw(session, self._settings, [due.key], _POSTPONED)
-                    return collected
+                    if not isinstance(error, PurgeError):
+                        return collected
+                    beside = PUBLIC
+                    continue
                 crash.here(self._settings, crash.Point.DELETED)
                 if cached is None:
                     garbage.keep(session, [due.key])
                 else:
                     garbage.again(session, due.key, cached, _READ_OUT)
-        return _BATCH
+                collected += 1
+        return collected
 
     def forget_keys(self) -> int:
         """Drop idempotency keys whose time is over; how many went."""

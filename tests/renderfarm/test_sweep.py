@@ -132,6 +132,20 @@ def test_a_store_that_is_away_gets_its_garbage_later(
     assert not store.exists("in/a/x")
 
 
+def test_a_cache_that_is_away_keeps_only_finished_files_waiting(farm: Farm, store: FileStore) -> None:
+    secret = "0123456789abcdef"
+    away = farm.with_settings(cdn_purge_urls="http://127.0.0.1:9", cdn_purge_secret=secret)
+    finished = [f"out/job/{n}" for n in range(3)]
+    for key in (*finished, "in/a", "work/job/a"):
+        put(store, key)
+    throw(farm, *finished, seconds=-9)  # it is their turn before the others'
+    throw(farm, "in/a", "work/job/")
+    assert Sweeper(away.settings, farm.database, store).collect_garbage() == 2
+    assert set(store.list("")) < set(finished)
+    with farm.database.begin() as session:
+        assert set(session.scalars(select(Garbage.key))) == set(finished)
+
+
 def test_everything_of_an_ended_job_but_its_outputs_is_swept(farm: Farm, store: FileStore) -> None:
     farm = farm.with_settings(garbage_seconds=-1.0)
     job = farm.submit(farm.account())
