@@ -2,7 +2,9 @@
 
 Both are read in the order of their keys and side by side, so that neither is ever in memory as a whole. An
 object is an orphan where no row claims it, and it is older than what may be in the making: the farm itself
-leaves none, but a restored backup does, or another program's hand.
+leaves none, but a restored backup does, or another program's hand. What has a name that the farm gives to
+nothing is not the farm's: above all an empty object for a folder, as S3's own console makes them, whose name
+would stand for all that is in the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from renderfarm.db import may_idle
-from renderfarm.storage import Entry, Storage
+from renderfarm.storage import Entry, Storage, is_key
 
 #: All that the farm stores is under these, in order; what else is in the bucket is somebody else's.
 FOLDERS = ("in/", "out/", "work/")
@@ -109,7 +111,7 @@ def compare(
             continue
         tally.objects += 1
         tally.bytes += entry.size
-        if claim is not None:
+        if claim is not None or not is_key(entry.key):
             continue
         if entry.modified > oldest:
             tally.young += 1

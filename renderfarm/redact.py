@@ -9,9 +9,9 @@ _SECRET = re.compile(
     (?P<keep>\b(?:sk-|whsec_)                                    # keys, and secrets of webhooks
       |\bX-Amz-(?:Signature|Credential|Security-Token)=         # addresses that S3 has signed
       |[?&](?:md5|Signature|Policy)=                            # and that nginx or CloudFront checks
-      |://[^\s:/@]*:(?=[^\s/@]+@)                               # passwords in addresses
       |\b\w*SECRET_(?:ACCESS_)?KEY["']?\s*[:=]\s*["']?)          # an environment, or settings
     [^\s&"'<>@]+
+    |(?P<address>://[^\s:/@]*:)[^\s/@"<>]+(?=@)                # passwords in addresses
     |(?P<begin>-----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----)[^-]*
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -30,7 +30,7 @@ def redact(line: str, *known: str) -> str:
     for secret in known:
         if len(secret) >= _SHORTEST:
             line = line.replace(secret, "***")
-    return _SECRET.sub(r"\g<keep>\g<begin>***", line)
+    return _SECRET.sub(r"\g<keep>\g<address>\g<begin>***", line)
 
 
 def may_tell(line: str) -> bool:

@@ -69,9 +69,14 @@ def health(queue: str | None) -> None:
 @click.option("--control", is_flag=True, help="Let who looks on also stop workers and revoke tasks.")
 def flower(address: str, port: int, db: str | None, url_prefix: str | None, control: bool) -> None:
     """Show the workers and their tasks in a browser, to who knows FLOWER_BASIC_AUTH (user:password)."""
+    from flower.views.monitor import Metrics
+    from tornado.web import authenticated
+
     from renderfarm import logs
     from workers.app import create_app
 
+    # By itself Flower shows these to everybody: the workers by name, and how much they do.
+    Metrics.get = authenticated(Metrics.get)
     # Flower reads it by itself; on a command line it would be there for all to see.
     if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
         raise click.ClickException("FLOWER_BASIC_AUTH=user:password is not set; Flower is never left open")

@@ -26,6 +26,8 @@ LARGEST = 2 << 30
 #: What the caches serve; the rest of a store they have never seen.
 PUBLIC = "out/"
 _HEADER = "X-CDN-Purge"
+#: It says that the store was asked: of anything under any path there is a server that says 404.
+_STATUS = "X-Cache-Status"
 _SECONDS = (5, 30)
 
 
@@ -81,11 +83,13 @@ class Nginx(Cache):
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                status = answer.status_code
+                status, cached = answer.status_code, answer.headers.get(_STATUS)
         except requests.RequestException as error:
             raise PurgeError(f"{url} does not answer: {error}") from error
         if status != requests.codes.not_found:
             raise PurgeError(f"{url} answered {status} where {key} had to be gone")
+        if cached != "BYPASS":
+            raise PurgeError(f"{url} is no cache of ours: it has nothing at all under /purge/")
 
 
 @dataclass(frozen=True, slots=True)

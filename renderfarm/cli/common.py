@@ -189,7 +189,15 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return shown(str(value))
+
+
+def shown(text: str) -> str:
+    """As a terminal may show what users have written: without what would move its cursor, or do more."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def _plain(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from renderfarm.cli.common import as_json, client, emit, rows_at_hand, table, transaction
+from renderfarm.cli.common import as_json, client, emit, rows_at_hand, shown, table, transaction
 from renderfarm.client import ENDED, Job
 
 _COLUMNS = ("job_id", "status", "progress_pct", "model", "mode", "credits", "created_at", "error_code")
@@ -131,7 +131,7 @@ def _emit(found: Job, as_json: bool) -> None:
     def show() -> None:
         for name, value in found.items():
             if text := _words(name, value):
-                click.echo(f"{name:>18}  {text}")
+                click.echo(f"{name:>18}  {shown(text)}")
 
     emit(found, as_json, show)
 

@@ -23,6 +23,7 @@ from renderfarm.storage.base import (
     StoredFile,
     Writer,
     checksum,
+    is_key,
 )
 from renderfarm.storage.files import FileStore
 from renderfarm.storage.s3 import S3Store
@@ -38,6 +39,7 @@ __all__ = [
     "StoredFile",
     "Writer",
     "checksum",
+    "is_key",
     "open_storage",
 ]
 

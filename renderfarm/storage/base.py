@@ -214,9 +214,14 @@ def checksum(path: Path) -> Stored:
 
 def checked(key: str) -> str:
     """``key`` itself; ``ValueError`` where it could lead out of the store, or is too long."""
-    if len(key) > _LONGEST or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
+
+
+def is_key(name: str) -> bool:
+    """Whether the farm could have stored something under the name, and nothing but that is meant by it."""
+    return len(name) <= _LONGEST and _KEY.fullmatch(name) is not None
 
 
 def checked_prefix(prefix: str) -> str:

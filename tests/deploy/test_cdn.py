@@ -240,6 +240,8 @@ def test_a_purge_leaves_none_of_the_slices_and_is_no_strangers_to_ask_for(cdn: C
         caches_of(replace(cdn.settings, cdn_purge_secret="another-secret-than-its"))[0].purge(cdn.key, 1)
     with pytest.raises(PurgeError, match="does not answer"):
         caches_of(replace(cdn.settings, cdn_purge_urls="http://127.0.0.1:9"))[0].purge(cdn.key, 1)
+    with pytest.raises(PurgeError, match="is no cache of ours"):  # one path too many, and it is another's 404
+        caches_of(replace(cdn.settings, cdn_purge_urls=f"{cdn.nginx.url}/cdn"))[0].purge(cdn.key, 1)
 
 
 def test_a_purge_is_told_to_all_that_have_the_name(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +307,7 @@ def test_addresses_need_no_signature_where_nginx_is_told_that_they_are_public(
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         for headers in ({}, {"X-CDN-Purge": ""}):  # no secret opens nothing
             assert cdn.raw(f"/purge/{cdn.key}", **headers)[0] == 403
+        assert cdn.raw(f"/{cdn.key}%0A")[0] == 404  # which no key ends in: the store was never asked
         assert cdn.raw("/healthz")[0] == 200
         cdn.storage.delete(cdn.key)
 

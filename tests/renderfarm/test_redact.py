@@ -37,6 +37,7 @@ SECRETS = ("sk-0123456789abcdef", "whsec_0123456789abcdef", "s3cretofabucket")
         ("/a?Expires=1&Signature=aB~-_&Key-Pair-Id=K1", "/a?Expires=1&Signature=***&Key-Pair-Id=K1"),
         ("a -----BEGIN PRIVATE KEY-----\nMIIE+/=\n-----END", "a -----BEGIN PRIVATE KEY-----***-----END"),
         ("postgresql://farm:s3cret@db:5432/farm", "postgresql://farm:***@db:5432/farm"),
+        ("redis://:a&b'c!d@cache:6379/0", "redis://:***@cache:6379/0"),
         ("{'AWS_SECRET_ACCESS_KEY': 'aB+/c', 'A': 1}", "{'AWS_SECRET_ACCESS_KEY': '***', 'A': 1}"),
         ("FARM_S3_SECRET_KEY=aB+/c is set", "FARM_S3_SECRET_KEY=*** is set"),
         ("s3_secret_key is not set", "s3_secret_key is not set"),

@@ -114,6 +114,15 @@ def _waits(farm: Farm) -> bool:
     return bool(farm.database.read(query, ["Lock"]))
 
 
+def test_a_key_that_was_being_made_as_the_account_went_opens_nothing(farm: Farm) -> None:
+    account = farm.account("studio")
+    with farm.database.begin() as session:
+        assert accounts.find_account(session, "studio") is not None
+        remove(farm, "studio")
+        _, secret = accounts.create_key(session, account)
+    assert accounts.authenticate(farm.database, secret) is None
+
+
 def test_what_died_half_way_is_finished_by_the_next(
     farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

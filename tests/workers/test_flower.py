@@ -27,6 +27,9 @@ def test_flower_asks_for_the_password_and_keeps_what_it_saw(redis_url: str, tmp_
     with running(command, env=env, port=port, log=tmp_path / "log") as flower:
         page = f"http://127.0.0.1:{port}/flower/workers"
         assert requests.get(page, timeout=20).status_code == 401
+        metrics = f"http://127.0.0.1:{port}/flower/metrics"
+        assert requests.get(metrics, timeout=20).status_code == 401
+        assert "flower_" in requests.get(metrics, auth=("farm", "secret"), timeout=20).text
         shown = requests.get(page, auth=("farm", "secret"), timeout=20)
         assert shown.status_code == 200 and "Flower" in shown.text
         flower.terminate()

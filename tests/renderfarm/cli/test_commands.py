@@ -55,6 +55,13 @@ def test_an_account_gets_a_key_that_opens_the_api_until_it_is_revoked(run: Run, 
     assert "in use" in run("keys", "revoke", key["id"], code=1).stderr
 
 
+def test_what_users_have_written_moves_no_terminal(run: Run, database: Database) -> None:
+    name = "ada\x1b]0;mine\x07\x1b[2J\u202e \u00fc"
+    run("accounts", "create", name)
+    listed = run("accounts", "list").stdout
+    assert r"ada\x1b]0;mine\x07\x1b[2J\u202e ü" in listed
+
+
 def test_the_jobs_of_a_request_are_found_and_how_each_went(run: Run, database: Database, farm: Farm) -> None:
     account = farm.account()
     with context.about(request="night-1"):

@@ -172,6 +172,31 @@ def test_a_store_that_is_away_is_told_in_words(ground: Ground, monkeypatch: pyte
     assert "The store does not answer: bucket: connection refused" in ground.gc(code=1).stderr
 
 
+def test_what_is_named_as_the_farm_names_nothing_is_not_its_own(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ground.farm.submit(ground.farm.account())
+    ground.farm.do_all(job)
+    ground.put_all_that_is_claimed()
+    kept = sorted(ground.store.list(""))
+    listed = FileStore.entries
+
+    def entries(store: FileStore, prefix: str) -> Iterator[Entry]:
+        """As a bucket has them in which somebody has made folders: each would stand for all that is in it."""
+        made = [f"out/{job}/", f"out/{job}/*", "out/a name", "in/a/", prefix]
+        others = [Entry(name, 0, 1.0) for name in made if name.startswith(prefix)]
+        yield from sorted([*listed(store, prefix), *others], key=lambda entry: entry.key)
+
+    monkeypatch.setattr(FileStore, "entries", entries)
+    ground.gc("--delete", "--force")
+    with ground.farm.database.begin() as session:
+        session.execute(update(Garbage).values(after=after(-1)))
+    ground.gc("--delete", "--force")
+    assert sorted(entry.key for entry in listed(ground.store, "")) == kept
+    with ground.farm.database.begin() as session:
+        assert session.scalars(select(Garbage.key)).all() == []
+
+
 def test_it_expires_and_collects_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARM_KEEP_OUTPUTS_DAYS", "1")
     job = ground.farm.submit(ground.farm.account())
