@@ -22,6 +22,9 @@ from tests.services.s3 import S3Server, s3_server
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+_WITH_S3 = ("test_storage.py", "test_s3.py", "deploy/test_cdn.py", "test_bucket.py")
+
+
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Where tests run side by side, a file stays together, and so do all that share one slow server."""
 
@@ -29,7 +32,7 @@ class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships n
         file = nodeid.partition("::")[0]
         if file.startswith("tests/e2e/"):
             return "the whole farm"
-        return "s3" if file.endswith(("test_storage.py", "test_s3.py", "test_cdn.py")) else file
+        return "s3" if file.endswith(_WITH_S3) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:

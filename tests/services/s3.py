@@ -79,8 +79,10 @@ def _script(*words: str) -> None:
 
 
 def _five_free_ports() -> int:
-    """The first of five neighbouring ports on which nobody listens."""
-    for first in range(21000, 32000, 7):
+    """The first of five neighbouring ports on which nobody listens; begun elsewhere by each process."""
+    ports = range(21000, 32000, 7)
+    begin = os.getpid() % len(ports)
+    for first in (*ports[begin:], *ports[:begin]):
         try:
             for port in range(first, first + 5):
                 with socket.socket() as probe:
