@@ -94,6 +94,7 @@ def test_a_table_in_use_is_waited_for_and_its_readers_do_not_wait(
     caplog.set_level(logging.WARNING, "renderfarm.migrate")
     longest, reads = 0.0, 0
     with connected(url) as reader, connected(url) as sweeper, sweeper.transaction():
+        reader.execute("SET statement_timeout = '5s'")
         sweeper.execute(f"DELETE FROM {table}".encode())
         with migrating(url) as migrated:
             try:
