@@ -6,6 +6,10 @@ from alembic import context
 
 from renderfarm.models import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    transaction_per_migration=True,
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from renderfarm.migrations.in_use import add_index
+
 revision = "0014"
 down_revision = "0013"
 branch_labels = None
@@ -10,11 +12,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("files_deleted_at", sa.DateTime(timezone=True)))
-    op.add_column("accounts", sa.Column("deleted_at", sa.DateTime(timezone=True)))
-    op.add_column("garbage", sa.Column("deleted_size", sa.BigInteger()))
+    # First what the sweepers hold for long: whoever waits for it has no other table yet.
+    op.add_column("garbage", sa.Column("deleted_size", sa.BigInteger()), if_not_exists=True)
+    op.add_column("jobs", sa.Column("files_deleted_at", sa.DateTime(timezone=True)), if_not_exists=True)
+    op.add_column("accounts", sa.Column("deleted_at", sa.DateTime(timezone=True)), if_not_exists=True)
     for name in ("outputs", "inputs"):
-        op.create_index(
+        add_index(
             f"jobs_with_{name}",
             "jobs",
             ["completed_at"],

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from renderfarm.migrations.in_use import add_index
+
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -10,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index(
+    add_index(
         "jobs_ended",
         "jobs",
         ["completed_at"],
