@@ -29,7 +29,8 @@ class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships n
         file = nodeid.partition("::")[0]
         if file.startswith("tests/e2e/"):
             return "the whole farm"
-        return "s3" if file.endswith(("test_storage.py", "test_s3.py", "test_cdn.py", "test_purge.py")) else file
+        of_s3 = ("test_storage.py", "test_s3.py", "test_cdn.py", "test_purge.py")
+        return "s3" if file.endswith(of_s3) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
