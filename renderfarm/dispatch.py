@@ -122,6 +122,7 @@ class Dispatcher:
         chores: list[tuple[Callable[[], int], float]] = [
             (self._sweeper.sweep, seconds),
             (self._sweeper.collect_garbage, seconds),
+            (self._sweeper.purge_caches, seconds),
             (self._sweeper.tidy, _SELDOM * seconds),
         ]
         if self._costs is not None:

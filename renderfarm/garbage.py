@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from renderfarm.db import after, may_idle
-from renderfarm.models import Garbage
+from renderfarm.models import Garbage, GarbageState
 from renderfarm.settings import Settings
 
 
@@ -19,7 +19,8 @@ class Due:
     """A key whose time has come."""
 
     key: str
-    #: Where it is deleted already, and to leave the caches once more.
+    state: GarbageState
+    #: What is noted of it, if it is.
     deleted_size: int | None
 
 
@@ -35,7 +36,15 @@ def throw(session: Session, settings: Settings, keys: Iterable[str], seconds: fl
     if rows:
         row = insert(Garbage).values(rows)
         session.execute(
-            row.on_conflict_do_update(index_elements=[Garbage.key], set_={"after": row.excluded.after})
+            row.on_conflict_do_update(
+                index_elements=[Garbage.key],
+                # It may be there anew, and of another size.
+                set_={
+                    "after": row.excluded.after,
+                    "state": GarbageState.STORED,
+                    "deleted_size": None,
+                },
+            )
         )
 
 
@@ -44,21 +53,47 @@ def keep(session: Session, keys: Iterable[str]) -> None:
     session.execute(delete(Garbage).where(Garbage.key.in_(sorted(set(keys)))))
 
 
-def again(session: Session, key: str, deleted_size: int, seconds: float) -> None:
-    """The key was deleted, and goes through the sweeper's hands once more after ``seconds``."""
-    values = {"after": after(seconds), "deleted_size": deleted_size}
-    session.execute(update(Garbage).where(Garbage.key == key).values(values))
+def note(session: Session, key: str, deleted_size: int) -> None:
+    """Keep in mind how large the file is; to be committed before it is deleted."""
+    session.execute(update(Garbage).where(Garbage.key == key).values(deleted_size=deleted_size))
 
 
-def next_due(session: Session, passed_over: str = "") -> Due | None:
-    """A key whose time has come, locked until the transaction ends; None when there is none.
+def move(session: Session, due: Due, state: GarbageState | None, seconds: float = 0) -> None:
+    """What was to be done is done: the rest in ``state`` after ``seconds``, or nothing more for None.
 
-    None of those that begin with what is ``passed_over``. The transaction may wait for the store, however
-    slow it is.
+    Where somebody else has moved the row on, or thrown the key again, meanwhile, it stays as it is.
+    """
+    own = (Garbage.key == due.key, Garbage.state == due.state)
+    if state is None:
+        session.execute(delete(Garbage).where(*own))
+    else:
+        session.execute(update(Garbage).where(*own).values(state=state, after=after(seconds)))
+
+
+def next_stored(session: Session) -> Due | None:
+    """A key to delete, locked until the transaction ends; None when the time of none has come.
+
+    The transaction may wait for the store, however slow it is.
     """
     may_idle(session)
-    due = select(Garbage.key, Garbage.deleted_size).where(Garbage.after < func.now()).order_by(Garbage.after)
-    if passed_over:
-        due = due.where(~Garbage.key.startswith(passed_over))
-    row = session.execute(due.limit(1).with_for_update(skip_locked=True)).first()
-    return None if row is None else Due(*row)
+    due = _due().where(Garbage.state == GarbageState.STORED).limit(1)
+    row = session.execute(due).first()
+    return None if row is None else Due(row.key, GarbageState(row.state), row.deleted_size)
+
+
+def lease_deleted(session: Session, most: int, seconds: float) -> Sequence[Due]:
+    """Keys that caches are to be told of, which nobody else gets within ``seconds``."""
+    rows = session.execute(_due().where(Garbage.state != GarbageState.STORED).limit(most)).all()
+    leased = update(Garbage).where(Garbage.key.in_([row.key for row in rows]))
+    session.execute(leased.values(after=after(seconds)))
+    return [Due(row.key, GarbageState(row.state), row.deleted_size) for row in rows]
+
+
+def _due() -> Select[str, str, int | None]:
+    """What is past its time and nobody's, the longest past first; the files of a job side by side."""
+    return (
+        select(Garbage.key, Garbage.state, Garbage.deleted_size)
+        .where(Garbage.after < func.now())
+        .order_by(Garbage.after, Garbage.key)
+        .with_for_update(skip_locked=True)
+    )

@@ -425,6 +425,15 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class GarbageState(StrEnum):
+    """How far a stored file is on its way out. A step that somebody died in is done again."""
+
+    STORED = "stored"  # it is to be deleted
+    DELETED = "deleted"  # the caches that are told for nothing are to be told
+    READ_OUT = "read_out"  # who was reading it then has done so: every cache is to be told
+    INVALIDATED = "invalidated"  # as before, and those that cost know it
+
+
 class Garbage(Base):
     """Stored files to delete after a time, unless somebody claims them first.
 
@@ -437,7 +446,8 @@ class Garbage(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     after: Mapped[datetime] = mapped_column(index=True)
-    #: Of a file that has been deleted, and that caches may have again by a request that was under way.
+    state: Mapped[str] = mapped_column(default=GarbageState.STORED, server_default=text("'stored'"))
+    #: Of a file that caches may have, noted before it is deleted; None where nobody knows.
     deleted_size: Mapped[int | None]
 
 

@@ -8,7 +8,7 @@ idempotency keys grown old they are forgotten
 uploads that expired       their rows are dropped
 webhooks sent long ago     they are dropped from the log
 files kept for long enough they are garbage
-garbage whose time came    the stored files are deleted, and leave the caches
+garbage whose time came    the stored files are deleted, and leave the caches (``disposal.py``)
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ import logging
 
 import prometheus_client
 from sqlalchemy import CompoundSelect, Select, func, select
-from sqlalchemy.orm import Session
 
 from pipeline.spec import Model, plan_for
 from renderfarm import (
     context,
     crash,
-    garbage,
     idempotency,
     jobs,
     leases,
@@ -34,13 +32,13 @@ from renderfarm import (
     uploads,
     webhooks,
 )
-from renderfarm.cdn import PUBLIC, PurgeError, caches_of
 from renderfarm.db import Database, after
+from renderfarm.disposal import Disposal
 from renderfarm.jobs import Outcome
-from renderfarm.models import Artifact, Job, Unit, UnitStatus
+from renderfarm.models import Job, Unit, UnitStatus
 from renderfarm.replan import replan
 from renderfarm.settings import Settings
-from renderfarm.storage import NotStored, Storage, StorageError
+from renderfarm.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +50,6 @@ _REQUEUED = prometheus_client.Counter(
 for _reason in (Outcome.LOST, Outcome.STALLED, Outcome.REPLANNED):
     _REQUEUED.labels(_reason)
 
-#: How long files stay that the store would not delete, or that a cache has not been told of.
-_POSTPONED = 60.0
-#: After so long no cache still reads what was there when it was deleted.
-_READ_OUT = 120.0
-
 
 class Sweeper:
     """Sweeps one farm's rows, and its store."""
@@ -64,8 +57,7 @@ class Sweeper:
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self._settings = settings
         self._database = database
-        self._storage = storage
-        self._caches = caches_of(settings)
+        self._disposal = Disposal(settings, database, storage)
 
     def sweep(self) -> int:
         """One pass over all but the garbage; how many rows it changed."""
@@ -177,33 +169,12 @@ class Sweeper:
         return replanned
 
     def collect_garbage(self) -> int:
-        """Delete stored files whose time has come; how many keys went.
+        """Delete stored files whose time has come; how many keys went."""
+        return self._disposal.delete()
 
-        The rows stay locked while the store works, so that nobody can claim a file that is going.
-        A cache that is away holds up what it may have, and nothing else.
-        """
-        gone, passed_over = 0, ""
-        for _ in range(_BATCH):
-            with self._database.begin() as session:
-                due = garbage.next_due(session, passed_over)
-                if due is None:
-                    break
-                try:
-                    cached = self._delete(session, due)
-                except (StorageError, PurgeError, ValueError) as error:
-                    log.warning("cannot delete %s yet: %s", due.key, error)
-                    garbage.throw(session, self._settings, [due.key], _POSTPONED)
-                    if not isinstance(error, PurgeError):
-                        break
-                    passed_over = PUBLIC
-                    continue
-                crash.here(self._settings, crash.Point.DELETED)
-                gone += 1
-                if cached is None:
-                    garbage.keep(session, [due.key])
-                else:
-                    garbage.again(session, due.key, cached, _READ_OUT)
-        return gone
+    def purge_caches(self) -> int:
+        """Have the caches forget what was deleted; how many keys they were told of."""
+        return self._disposal.purge()
 
     def forget_keys(self) -> int:
         """Drop idempotency keys whose time is over; how many went."""
@@ -219,38 +190,6 @@ class Sweeper:
         """Drop what ended long ago from the log of webhooks; how many went."""
         with self._database.begin() as session:
             return webhooks.forget(session, self._settings, _BATCH)
-
-    def _delete(self, session: Session, due: garbage.Due) -> int | None:
-        """Delete it, and make the caches forget it. Its size where they have to be told once more later."""
-        key = due.key
-        if key.endswith("/*"):
-            job_id = key.split("/")[1]
-            kept = session.scalars(select(Artifact.key).where(Artifact.job_id == job_id)).all()
-            self._storage.delete_prefix(key[:-1], kept)
-        elif key.endswith("/"):
-            self._storage.delete_prefix(key)
-        else:
-            cached = bool(self._caches) and key.startswith(PUBLIC)
-            size = self._size(session, due) if cached else None
-            self._storage.delete(key)
-            if cached:
-                for cache in self._caches:
-                    cache.purge(key, size)
-                # A cache that was just reading it has stored it since: once more, when that is over.
-                return size or 0 if due.deleted_size is None else None
-        return None
-
-    def _size(self, session: Session, due: garbage.Due) -> int | None:
-        """Of a file that may be gone already: by its row, by the store; None where nobody knows."""
-        if due.deleted_size is not None:
-            return due.deleted_size or None
-        own = (Artifact.job_id == due.key.split("/")[1], Artifact.key == due.key)
-        if (known := session.scalar(select(Artifact.size).where(*own).limit(1))) is not None:
-            return known
-        try:
-            return self._storage.size(due.key)
-        except NotStored:
-            return None
 
     def _ids(self, query: Select[str] | CompoundSelect[str]) -> list[str]:
         with self._database.begin() as session:

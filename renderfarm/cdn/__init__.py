@@ -7,7 +7,7 @@ purge.py   what keeps copies, and how it is told to forget one
 from __future__ import annotations
 
 from renderfarm.cdn.links import CloudFront, Link, Links, Presigned, Public, SecureLink, links_of
-from renderfarm.cdn.purge import PUBLIC, Cache, PurgeError, caches_of
+from renderfarm.cdn.purge import PUBLIC, Cache, caches_of
 
 __all__ = [
     "PUBLIC",
@@ -17,7 +17,6 @@ __all__ = [
     "Links",
     "Presigned",
     "Public",
-    "PurgeError",
     "SecureLink",
     "caches_of",
     "links_of",

@@ -1,7 +1,7 @@
 """Caches that keep copies of finished files, and how each is told that one is gone.
 
-A purge comes after the object is gone from the store, and is repeated until it has succeeded: it may be
-told as often as one likes.
+A purge comes after the object is gone from the store, and is repeated until it has succeeded; twice does
+no harm. ``disposal.py`` says when.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import requests
@@ -29,18 +29,25 @@ _HEADER = "X-CDN-Purge"
 #: It says that the store was asked: of anything under any path there is a server that says 404.
 _STATUS = "X-Cache-Status"
 _SECONDS = (5, 30)
-
-
-class PurgeError(Exception):
-    """A cache may have the file still."""
+#: For so many seconds one nginx is told of files; then the rest has to wait.
+_PATIENCE = 60.0
+#: So many paths with a ``*`` may be under way at a distribution at once. One more, and the whole request is
+#: refused; those are told again later.
+PATHS = 15
 
 
 class Cache(ABC):
     """Something that keeps copies of finished files."""
 
+    #: Each telling costs money.
+    costs: ClassVar[bool]
+
     @abstractmethod
-    def purge(self, key: str, size: int | None) -> None:
-        """Nobody gets the file from here any more; its ``size`` may be unknown. Raises ``PurgeError``."""
+    def purge(self, sizes: Mapping[str, int | None]) -> dict[str, str]:
+        """Nobody gets these files from here any more; the size of one may be unknown.
+
+        Returns those that it may have still, and why: to be told again.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,19 @@ class Nginx(Cache):
     then takes the place of what it held: one request for each slice, since each is held by itself.
     """
 
+    costs = False
     url: str
     secret: str = field(repr=False)
 
-    def purge(self, key: str, size: int | None) -> None:
-        for url in self._each():
-            with requests.Session() as session:
-                session.trust_env = False  # no proxy between: it would get the secret
-                for start in _slices(LARGEST if size is None else size):
-                    self._purge(session, url, key, start)
+    def purge(self, sizes: Mapping[str, int | None]) -> dict[str, str]:
+        try:
+            urls = self._each()
+        except OSError as error:
+            return dict.fromkeys(sizes, f"{self.url} has no address: {error}")
+        left: dict[str, str] = {}
+        for url in urls:
+            left |= self._purge(url, sizes)
+        return left
 
     def _each(self) -> list[str]:
         """The address of each that has the name: every one holds copies of its own."""
@@ -67,50 +78,81 @@ class Nginx(Cache):
         if parts.scheme == "https":
             return [self.url]  # a certificate is for the name
         port = parts.port or 80
-        try:
-            found = socket.getaddrinfo(parts.hostname, port, socket.AF_INET, socket.SOCK_STREAM)
-        except OSError as error:
-            raise PurgeError(f"{self.url} has no address: {error}") from error
-        return sorted({f"http://{address[0]!s}:{port}{parts.path}" for *_, address in found})
+        # None of a kind that this machine has no way to.
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        hosts = {f"[{at[0]}]" if family == socket.AF_INET6 else str(at[0]) for family, *_, at in found}
+        return sorted(f"http://{host}:{port}{parts.path}" for host in hosts)
 
-    def _purge(self, session: requests.Session, url: str, key: str, start: int) -> None:
+    def _purge(self, url: str, sizes: Mapping[str, int | None]) -> dict[str, str]:
+        """Tell the one at this address. Where it is away, or slow, the rest has to wait, and nobody else."""
+        left: dict[str, str] = {}
+        end = time.monotonic() + _PATIENCE
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy between: it would get the secret
+            for number, (key, size) in enumerate(sizes.items()):
+                if time.monotonic() > end:
+                    left[key] = f"{url} takes its time"
+                    continue
+                try:
+                    answers = (self._ask(session, url, key, start) for start in _slices(size))
+                    wrong = next(filter(None, answers), "")
+                except requests.RequestException as error:
+                    left |= dict.fromkeys(list(sizes)[number:], f"{url} does not answer: {error}")
+                    break
+                if wrong:
+                    left[key] = f"{url} {wrong}"
+        return left
+
+    def _ask(self, session: requests.Session, url: str, key: str, start: int) -> str:
+        """What is wrong with its answer; empty where it has nothing any more."""
         headers = {_HEADER: self.secret, "Range": f"bytes={start}-{start}", "Host": urlsplit(self.url).netloc}
-        try:
-            with session.get(
-                f"{url}/purge/{key}",
-                headers=headers,
-                timeout=_SECONDS,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                status, cached = answer.status_code, answer.headers.get(_STATUS)
-        except requests.RequestException as error:
-            raise PurgeError(f"{url} does not answer: {error}") from error
-        if status != requests.codes.not_found:
-            raise PurgeError(f"{url} answered {status} where {key} had to be gone")
-        if cached != "BYPASS":
-            raise PurgeError(f"{url} is no cache of ours: it has nothing at all under /purge/")
+        asked = session.get(
+            f"{url}/purge/{key}", headers=headers, timeout=_SECONDS, allow_redirects=False, stream=True
+        )
+        with asked as answer:
+            if answer.status_code != requests.codes.not_found:
+                return f"answered {answer.status_code} where it had to be gone"
+            known = answer.headers.get(_STATUS) == "BYPASS"
+            return "" if known else "is no cache of ours: it has nothing at all under /purge/"
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution(Cache):
-    """A distribution of CloudFront."""
+    """A distribution of CloudFront: it is told a path for each job.
 
+    A path costs the same for one file and for all that begin with what is before its ``*``; what is there
+    of the job still is fetched again.
+    """
+
+    costs = True
     id: str
     #: Before the key.
     path: str
     client: Any = field(repr=False)
 
-    def purge(self, key: str, size: int | None) -> None:
+    def purge(self, sizes: Mapping[str, int | None]) -> dict[str, str]:
+        paths = {key: f"{self.path}/{_family(key)}" for key in sizes}
+        wanted = sorted(set(paths.values()))
+        for start in range(0, len(wanted), PATHS):
+            if why := self._invalidate(wanted[start : start + PATHS]):
+                left = set(wanted[start:])  # nor would it take more
+                return {key: why for key, path in paths.items() if path in left}
+        return {}
+
+    def _invalidate(self, paths: list[str]) -> str:
+        """One request for all of them; why it was refused, or nothing."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        path = f"{self.path}/{key}"
         # With a reference that it has had before it does nothing.
-        batch = {"Paths": {"Quantity": 1, "Items": [path]}, "CallerReference": f"{path} {time.time()}"}
+        batch = {
+            "Paths": {"Quantity": len(paths), "Items": paths},
+            "CallerReference": f"{paths[0]} {time.time()}",
+        }
         try:
             self.client.create_invalidation(DistributionId=self.id, InvalidationBatch=batch)
         except (BotoCoreError, ClientError) as error:
-            raise PurgeError(f"{self.id}: {error}") from error
+            return f"{self.id}: {error}"
+        return ""
 
 
 def caches_of(settings: Settings) -> tuple[Cache, ...]:
@@ -136,6 +178,12 @@ def caches_of(settings: Settings) -> tuple[Cache, ...]:
     return tuple(caches)
 
 
-def _slices(size: int) -> Iterator[int]:
+def _slices(size: int | None) -> Iterable[int]:
     """Where each slice of a file begins; the first is always there."""
-    return iter(range(0, max(size, 1), SLICE))
+    return range(0, LARGEST if size is None else max(size, 1), SLICE)
+
+
+def _family(key: str) -> str:
+    """What is told of at once with it: all of its job. A file that is of no job goes by itself."""
+    public, job, *name = key.split("/")
+    return f"{public}/{job}/*" if name else key

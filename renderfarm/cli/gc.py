@@ -48,6 +48,7 @@ def gc(delete: bool, force: bool, grace: timedelta, as_json: bool) -> None:
         expired += some
         while some := sweeper.collect_garbage():
             collected += some
+        sweeper.purge_caches()
         try:
             tally = _orphans(ours, database, storage, grace.total_seconds(), delete, force)
         except StorageError as error:

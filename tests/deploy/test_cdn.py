@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
 import pytest
 import requests
-from sqlalchemy import func, select, update
 
-from renderfarm import garbage
-from renderfarm.cdn import PurgeError, SecureLink, caches_of
+from renderfarm.cdn import SecureLink
 from renderfarm.cdn.purge import SLICE
-from renderfarm.db import Database, new_id
-from renderfarm.models import Garbage
-from renderfarm.sweep import Sweeper
 from tests.services.cdn import DATA, PURGE, PURGE_SECRET, SECRET, Cdn, cdn_over
 from tests.services.s3 import S3Server
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def server(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cdn]:
-    with cdn_over(s3, tmp_path_factory.mktemp("nginx")) as cdn:
-        yield cdn
-
-
-@pytest.fixture
-def cdn(server: Cdn) -> Iterator[Cdn]:
-    """With one file in the bucket, which no cache has seen."""
-    server.network.refusing = False
-    cdn = replace(server, key=f"out/{new_id('job')}/3f2a.mp4")
-    cdn.put()
-    yield cdn
-    for key in list(server.storage.list("")):
-        server.storage.delete(key)
 
 
 def test_ranges_are_exact_across_slices_and_nearly_all_come_from_the_cache(cdn: Cdn) -> None:
@@ -216,84 +191,6 @@ def test_what_is_too_old_is_served_only_where_the_store_is_away(s3: S3Server, tm
         cdn.network.refusing = False
         cdn.storage.delete(cdn.key)
         until(lambda: cdn.range(0, 9).status_code == 404)
-
-
-def test_a_purge_leaves_none_of_the_slices_and_is_no_strangers_to_ask_for(cdn: Cdn) -> None:
-    (cache,) = caches_of(cdn.settings)
-    assert cdn.get().content == DATA
-    for headers in ({}, {"X-CDN-Purge": ""}, {"X-CDN-Purge": PURGE_SECRET + "x"}, {"X-CDN-Purge": ".*"}):
-        assert cdn.raw(f"/purge/{cdn.key}", **headers)[0] == 403
-    with pytest.raises(PurgeError, match="answered 206"):  # it is there still
-        cache.purge(cdn.key, len(DATA))
-    cdn.storage.delete(cdn.key)
-    assert cdn.get().content == DATA  # nobody has told the cache
-    cache.purge(cdn.key, len(DATA))
-    for start in range(0, len(DATA), SLICE):
-        assert cdn.range(start, start + 9).status_code == 404
-    # Nor on the disk, where an outage, or the next start, would find it.
-    files = [path.read_bytes() for path in (cdn.nginx.log.parent / "cache").rglob("*") if path.is_file()]
-    kept = [file for file in files if f"KEY: /{cdn.key} ".encode() in file]
-    assert len(kept) == 4
-    for start in range(0, len(DATA), SLICE):
-        assert not any(DATA[start + 10 : start + 900] in file for file in kept)
-    with pytest.raises(PurgeError, match="answered 403"):
-        caches_of(replace(cdn.settings, cdn_purge_secret="another-secret-than-its"))[0].purge(cdn.key, 1)
-    with pytest.raises(PurgeError, match="does not answer"):
-        caches_of(replace(cdn.settings, cdn_purge_urls="http://127.0.0.1:9"))[0].purge(cdn.key, 1)
-    with pytest.raises(PurgeError, match="is no cache of ours"):  # one path too many, and it is another's 404
-        caches_of(replace(cdn.settings, cdn_purge_urls=f"{cdn.nginx.url}/cdn"))[0].purge(cdn.key, 1)
-
-
-def test_a_purge_is_told_to_all_that_have_the_name(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = urlsplit(cdn.nginx.url).port
-    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1, 1)]
-    known = socket.getaddrinfo
-    name = replace(cdn.settings, cdn_purge_urls=f"http://cdn.test:{port}")
-    assert cdn.get().content == DATA
-    cdn.storage.delete(cdn.key)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            socket, "getaddrinfo", lambda host, *more: both if host == "cdn.test" else known(host, *more)
-        )
-        (cache,) = caches_of(name)
-        with pytest.raises(PurgeError, match=rf"http://127\.0\.0\.2:{port} does not answer"):
-            cache.purge(cdn.key, len(DATA))  # the first of them was told
-    assert cdn.get().status_code == 404
-    with pytest.raises(PurgeError, match="has no address"):
-        caches_of(replace(cdn.settings, cdn_purge_urls="http://nobody.invalid"))[0].purge(cdn.key, 1)
-
-
-def test_the_sweeper_makes_every_cache_forget_what_it_deletes(
-    cdn: Cdn, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("renderfarm.cdn.purge.LARGEST", 4 * SLICE)
-    settings = replace(cdn.settings, database_url=database.url)
-    sweeper = Sweeper(settings, database, cdn.storage)
-    away = replace(settings, cdn_purge_urls=f"{cdn.nginx.url},http://127.0.0.1:9")
-    assert cdn.get().content == DATA
-
-    def due() -> list[int | None]:
-        """What is noted of the file; its time has come."""
-        with database.begin() as session:
-            session.execute(update(Garbage).values(after=func.now() - timedelta(seconds=1)))
-            return list(session.scalars(select(Garbage.deleted_size)))
-
-    with database.begin() as session:
-        garbage.throw(session, settings, [cdn.key])
-    due()
-    assert Sweeper(away, database, cdn.storage).collect_garbage() == 0  # one of two knows nothing of it
-    assert not cdn.storage.exists(cdn.key)
-    assert due() == [None]
-    assert sweeper.collect_garbage() == 1
-    assert cdn.get().status_code == 404
-    cdn.put()
-    assert cdn.raw(f"/purge/{cdn.key}", **PURGE, Range=f"bytes={3 * SLICE}-")[0] == 206
-    cdn.storage.delete(cdn.key)
-    assert cdn.range(3 * SLICE, 3 * SLICE + 9).status_code == 206  # as by who was reading it meanwhile
-    assert due() == [0]  # its size was lost by the failure
-    assert sweeper.collect_garbage() == 1
-    assert cdn.range(3 * SLICE, 3 * SLICE + 9).status_code == 404
-    assert due() == []
 
 
 def test_addresses_need_no_signature_where_nginx_is_told_that_they_are_public(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -26,10 +28,16 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from sqlalchemy import select, update
 
-from renderfarm.cdn import Link, PurgeError, caches_of
+from renderfarm import garbage
+from renderfarm.cdn import Link, Public, caches_of
+from renderfarm.db import after
+from renderfarm.models import Garbage
 from renderfarm.settings import Settings, SettingsError
-from renderfarm.storage import open_storage
+from renderfarm.storage import FileStore, open_storage
+from renderfarm.sweep import Sweeper
+from tests.renderfarm.farm import Farm
 
 KEY = "out/job_1/3f2a.mp4"
 SECRET = "0123456789abcdef-secret"
@@ -179,40 +187,79 @@ def test_a_cache_that_cannot_be_told_is_refused_by_its_variable(
 
 
 class _Amazon(BaseHTTPRequestHandler):
-    """Takes invalidations; the second one fails."""
+    """Takes invalidations; the third one is one too many."""
 
-    taken: list[tuple[str, str]] = []  # noqa: RUF012 - one server, one test
+    taken: list[tuple[str, list[str]]] = []  # noqa: RUF012 - one server, one test
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.taken.append((self.path, body))
-        self.send_response(201 if len(self.taken) == 1 else 403)
+        paths = re.findall("<Path>(.*?)</Path>", body)
+        assert f"<Quantity>{len(paths)}</Quantity>" in body
+        self.taken.append((self.path, paths))
+        takes = len(self.taken) != 3
+        self.send_response(201 if takes else 400)
         self.end_headers()
-        self.wfile.write(b"<Invalidation><Id>I1</Id></Invalidation>" if len(self.taken) == 1 else b"")
+        self.wfile.write(b"<Invalidation><Id>I1</Id></Invalidation>" if takes else _TOO_MANY)
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-def test_a_distribution_of_cloudfront_is_told_to_forget_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+_TOO_MANY = b"""<ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
+<Error><Type>Sender</Type><Code>TooManyInvalidationsInProgress</Code><Message>wait</Message></Error>
+<RequestId>r</RequestId></ErrorResponse>"""
+
+
+@pytest.fixture
+def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[str]]]]:
+    """What a local CloudFront has been told."""
     with HTTPServer(("127.0.0.1", 0), _Amazon) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFRONT", f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        try:
-            settings = Settings(
-                database_url="",
-                cdn_base=f"{BASE}/v",
-                cdn_distribution="E1",
-                s3_access_key="a",
-                s3_secret_key="b",
-            )
-            (cache,) = caches_of(settings)
-            cache.purge(KEY, None)
-            with pytest.raises(PurgeError, match=r"^E1: "):
-                cache.purge(KEY, None)
-        finally:
-            server.shutdown()
-            thread.join()
-    path, body = _Amazon.taken[0]
-    assert path == "/2020-05-31/distribution/E1/invalidation"
-    assert f"<Items><Path>/v/{KEY}</Path></Items>" in body
+        _Amazon.taken.clear()
+        yield _Amazon.taken
+        server.shutdown()
+        thread.join()
+
+
+def test_a_distribution_of_cloudfront_is_told_one_path_a_job_and_several_jobs_at_once(
+    amazon: list[tuple[str, list[str]]],
+) -> None:
+    settings = Settings(
+        database_url="", cdn_base=f"{BASE}/v", cdn_distribution="E1", s3_access_key="a", s3_secret_key="b"
+    )
+    (cache,) = caches_of(settings)
+    files = {f"out/job_{job:02}/{name}": None for job in range(20) for name in ("mask", "output")}
+    assert cache.purge({**files, "out/stray": None}) == {}
+    assert {path for path, _ in amazon} == {"/2020-05-31/distribution/E1/invalidation"}
+    assert [len(paths) for _, paths in amazon] == [15, 6]  # no more may be under way
+    told = [path for _, paths in amazon for path in paths]
+    assert told == [*(f"/v/out/job_{job:02}/*" for job in range(20)), "/v/out/stray"]
+
+    left = cache.purge(files)
+    assert left.keys() == files.keys()
+    assert all(why.startswith("E1: ") and "TooManyInvalidationsInProgress" in why for why in left.values())
+    assert len(amazon) == 3  # it is not asked for the rest
+
+
+def test_a_distribution_is_told_once_when_nobody_reads_what_was_deleted_whatever_becomes_of_an_nginx(
+    amazon: list[tuple[str, list[str]]], farm: Farm, tmp_path: Path
+) -> None:
+    settings = farm.with_settings(
+        cdn_base=BASE,
+        cdn_distribution="E1",
+        cdn_purge_urls="http://127.0.0.1:9",
+        cdn_purge_secret=SECRET,
+        s3_access_key="a",
+        s3_secret_key="b",
+    ).settings
+    sweeper = Sweeper(settings, farm.database, FileStore(tmp_path, Public(BASE)))
+    with farm.database.begin() as session:
+        garbage.throw(session, settings, ["out/job_1/mask", "out/job_1/output"], -1)
+    assert sweeper.collect_garbage() == 2
+    for state, told in (("deleted", 0), ("read_out", 1), ("invalidated", 1)):
+        with farm.database.begin() as session:
+            assert set(session.scalars(select(Garbage.state))) == {state}
+            session.execute(update(Garbage).values(after=after(-1)))
+        assert sweeper.purge_caches() == 2
+        assert [paths for _, paths in amazon] == [["/out/job_1/*"]] * told

@@ -13,6 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     # First what the sweepers hold for long: whoever waits for it has no other table yet.
+    state = sa.Column("state", sa.String(), server_default=sa.text("'stored'"), nullable=False)
+    op.add_column("garbage", state, if_not_exists=True)
     op.add_column("garbage", sa.Column("deleted_size", sa.BigInteger()), if_not_exists=True)
     op.add_column("jobs", sa.Column("files_deleted_at", sa.DateTime(timezone=True)), if_not_exists=True)
     op.add_column("accounts", sa.Column("deleted_at", sa.DateTime(timezone=True)), if_not_exists=True)
@@ -31,5 +33,8 @@ def downgrade() -> None:
     for name in ("inputs", "outputs"):
         op.drop_index(f"jobs_with_{name}", "jobs")
     op.drop_column("garbage", "deleted_size")
+    # Their files are gone, and whoever does not know the states would only delete them again.
+    op.execute("DELETE FROM garbage WHERE state <> 'stored'")
+    op.drop_column("garbage", "state")
     op.drop_column("accounts", "deleted_at")
     op.drop_column("jobs", "files_deleted_at")
