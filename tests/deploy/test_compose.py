@@ -294,14 +294,17 @@ def test_it_refuses_to_start_without_each_secret_and_the_example_names_every_var
 def test_secrets_are_made_once_each_its_own_and_for_nobody_else(tmp_path: Path) -> None:
     for name in ("secrets", ".env.example"):
         shutil.copy(DEPLOY / name, tmp_path)
-    subprocess.run([tmp_path / "secrets"], check=True, timeout=10)
+    done = subprocess.run([tmp_path / "secrets"], check=True, timeout=10, capture_output=True, text=True)
+    assert "NOBODY IS TOLD OF ALERTS (pager)" in done.stderr and "watchdog-url" in done.stderr
     made = tmp_path / ".env"
     variables = dict(re.findall(r"^(\w+)=(.*)$", made.read_text(), re.MULTILINE))
     secrets = [variables[name] for name in SECRETS]
     assert len(set(secrets)) == len(secrets) and all(re.fullmatch("[0-9a-f]{48}", s) for s in secrets)
     assert interpolated(TEXT, variables) and made.stat().st_mode & 0o077 == 0
     assert (tmp_path / MADE).is_dir()
+    (tmp_path / MADE / "pager-url").write_text("https://pager.example.com/x")
     again = subprocess.run([tmp_path / "secrets"], check=False, timeout=10, capture_output=True)
+    assert b"(pager)" not in again.stderr and b"(tickets)" in again.stderr
     assert again.returncode == 1 and secrets[0] in made.read_text()
 
 

@@ -133,6 +133,11 @@ def test_a_wrong_ledger_reaches_the_pager_and_so_does_its_end(watched: Watched) 
     assert {rule["health"] for group in watched.get("rules")["groups"] for rule in group["rules"]} == {"ok"}
 
 
+def test_somebody_outside_hears_all_the_time_that_both_are_there(watched: Watched) -> None:
+    until(lambda: "firing" in watched.said("watchdog", "RenderfarmWatchdog"), 30, 0.1)
+    assert not watched.said("pager", "RenderfarmWatchdog") + watched.said("tickets", "RenderfarmWatchdog")
+
+
 def test_what_follows_from_something_worse_is_not_told_beside_it(watched: Watched) -> None:
     base = f"http://127.0.0.1:{watched.alertmanager}/api/v2/alerts"
     names = ("RenderfarmRedisAway", "RenderfarmDispatchLag", "RenderfarmOldWorkNoWorker")
