@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import Engine, QueuePool
 
+from api.app import _POOL
 from renderfarm import stages
+from renderfarm.db import Database
 from renderfarm.settings import Settings
 from tests.deploy.processes import COMMANDS, OWN, ROOT, SETTINGS, dry_run, interpolated
 
@@ -209,6 +212,25 @@ def test_prometheus_scrapes_services_that_show_metrics(services: dict[str, dict[
     for name, port in ours.items():
         environment = services[name]["environment"]
         assert (environment["FARM_METRICS_HOST"], environment["FARM_METRICS_PORT"]) == ("0.0.0.0", port)
+
+
+def test_postgresql_allows_what_all_processes_may_take(services: dict[str, dict[str, Any]]) -> None:
+    page = (DEPLOY / "sizing.md").read_text().partition("### Connections to PostgreSQL")[2]
+    most = {name: int(count) for name, count in re.findall(r"^\| (\w+)[^|]*\| (\d+) \|", page, re.MULTILINE)}
+    kinds = [name.partition("-")[0] for name in services if not name.endswith("-gpu")]
+    processes = [*filter(most.__contains__, kinds), "API"]
+    api = Database("postgresql://nobody@127.0.0.1/none", _POOL)
+    assert most["API"] == sum(_most_of(e) for e in (api.engine, api._readers, api._writers))
+    more = Settings.from_env(services["api"]["environment"]).api_processes - 1
+    taken = sum(most[name] for name in processes) + most["API"] * more
+    (setting,) = re.findall(r"max_connections=(\d+)", str(services["postgres"]["command"]))
+    assert f" = {taken}," in page and int(setting) - 3 > 1.2 * taken
+
+
+def _most_of(engine: Engine) -> int:
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.size() + pool._max_overflow
 
 
 def test_grafana_finds_the_dashboards_where_it_is_told_to_look(services: dict[str, dict[str, Any]]) -> None:
