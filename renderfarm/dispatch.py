@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 #: Names the admission among a server's advisory locks.
 _LOCK = 0x61646D74
 
-#: A dispatcher that has not got on for so long hangs. PostgreSQL or Redis that does not answer, and a lock that
-#: somebody keeps, are no reason: they end a round within a minute (``db``, ``bell``, ``messages``, below). One kind
-#: of outage does not, a server that is frozen while its machine is not; the restart that it costs is the only one,
-#: since a new process waits for its connection in vain, and that ends.
+#: A dispatcher that has not got on for so long hangs. PostgreSQL or Redis that does not answer, and a lock
+#: that somebody keeps, are no reason: they end a round within a minute (``db``, ``bell``, ``messages``).
+#: One outage does not, a server that is frozen while its machine is not; it costs a single restart, since a
+#: new process waits for its connection in vain, and that ends.
 HUNG_SECONDS = 120.0
 #: How long a round waits for a lock.
 _PATIENCE = "30s"
@@ -125,7 +125,7 @@ class Dispatcher:
         self._caught_up = self._got_on = time.monotonic()
 
     def alive(self) -> bool:
-        """Whether rounds come to an end, well or not: an outage ends them too, and no restart would mend it."""
+        """Whether rounds come to an end, well or not: an outage ends them too, and no restart mends it."""
         return time.monotonic() - self._got_on < HUNG_SECONDS
 
     def run(self, stop: threading.Event) -> None:

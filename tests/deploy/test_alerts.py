@@ -17,6 +17,8 @@ from renderfarm.db import Database
 from renderfarm.metrics.jobs import PROMISED_START
 from tests.deploy.watching import ALERTMANAGER, PAGE, PROMETHEUS, alerts, installed, rules, told
 
+#: How the runbook begins to speak of an alert, by its severity.
+SAID = {"page": "*Page.*", "ticket": "*Ticket.*", "watchdog": "*Always.*"}
 TESTS = sorted(path.name for path in PROMETHEUS.glob("*_test.yml"))
 
 
@@ -55,7 +57,7 @@ def test_every_alert_says_whom_it_wakes_and_has_its_place_in_the_runbook() -> No
     for alert in alerts():
         name, severity = alert["alert"], alert["labels"]["severity"]
         section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
-        assert section.strip().startswith({"page": "*Page.*", "ticket": "*Ticket.*", "watchdog": "*Always.*"}[severity]), name
+        assert section.strip().startswith(SAID[severity]), name
         assert len(alert["annotations"]["runbook"]) > 40, name
         assert alert["annotations"]["summary"].endswith("."), name
     sections = re.findall(r"(?m)^### (\w+)$", page)

@@ -92,6 +92,8 @@ def watched(
             f"--config.file={faster(folder, exporter.port, told_by)}",
             f"--storage.tsdb.path={folder / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
+            # What fires from the first look on is told before it knows whom, and then in a minute.
+            "--rules.alert.resend-delay=1s",
         ]
         stack.enter_context(running(command, port=port, log=folder / "prometheus.log"))
         watched = Watched(database, exporter.port, port, told_by, inbox)
