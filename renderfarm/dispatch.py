@@ -35,6 +35,14 @@ log = logging.getLogger(__name__)
 #: Names the admission among a server's advisory locks.
 _LOCK = 0x61646D74
 
+#: A dispatcher that has not got on for so long hangs. PostgreSQL or Redis that does not answer, and a lock
+#: that somebody keeps, are no reason: they end a round within a minute (``db``, ``bell``, ``messages``).
+#: One outage does not, a server that is frozen while its machine is not; it costs a single restart, since a
+#: new process waits for its connection in vain, and that ends.
+HUNG_SECONDS = 120.0
+#: How long a round waits for a lock.
+_PATIENCE = "30s"
+
 #: What is seldom amiss is looked at in every so manieth sweep.
 _SELDOM = 10
 
@@ -114,7 +122,11 @@ class Dispatcher:
         self._costs = DeletionCosts(settings, database) if settings.kubernetes_pods else None
         #: Admitted, but the broker did not take the message: tried again at each round.
         self._unsent: dict[str, Message] = {}
-        self._caught_up = time.monotonic()
+        self._caught_up = self._got_on = time.monotonic()
+
+    def alive(self) -> bool:
+        """Whether rounds come to an end, well or not: an outage ends them too, and no restart mends it."""
+        return time.monotonic() - self._got_on < HUNG_SECONDS
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch at every notice and every ``sweep_seconds``, and sweep beside it."""
@@ -140,6 +152,7 @@ class Dispatcher:
         try:
             while not stop.is_set():
                 _attempt(self.dispatch)
+                self._got_on = time.monotonic()
                 bell.wait(seconds, stop)
         finally:
             stop.set()
@@ -150,6 +163,7 @@ class Dispatcher:
     def dispatch(self) -> int:
         """One round: admit, and publish that and what is overdue; how many messages went out."""
         with self._database.begin() as session:
+            session.execute(select(func.set_config("lock_timeout", _PATIENCE, True)))
             admitted = overdue(session, self._settings) + admit(session, self._settings)
             due = messages(session, [(unit.unit_id, unit.queue) for unit in admitted])
         if due:
@@ -165,6 +179,7 @@ class Dispatcher:
                 break
             crash.here(self._settings, crash.Point.PUBLISHED)
             del self._unsent[message.unit_id]
+            self._got_on = time.monotonic()  # a slow broker makes a long round of many messages
             _MESSAGES.labels(message.queue).inc()
             sent += 1
         if not self._unsent:

@@ -16,6 +16,11 @@ class PublicError:
     message: str
     action: str
 
+    @property
+    def of_the_sender(self) -> bool:
+        """Whether the sender has to mend it: an answer of 4xx, but for what was here and is gone (410)."""
+        return 400 <= self.status < 500 and self.status != 410
+
 
 _ROWS = (
     PublicError("CS-ORAU-001", 401, "No API key was given.", "Add the header `Authorization: Bearer sk-...`."),

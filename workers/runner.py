@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"  # nothing to claim: done, taken, or not for this worker
     RETRY = "retry"  # failed, and waits for its next attempt
     FAILED = "failed"  # failed for good
+    REFUSED = "refused"  # what the user sent is at fault, by the error's code; tried again or not
     STALE = "stale"  # cancelled or taken back while it ran
     HANDED_OVER = "handed_over"  # given back unfinished, through no fault of its own
     ELSEWHERE = "elsewhere"  # it failed here just now, and another worker is free: the message goes back
@@ -197,7 +198,10 @@ class Runner:
         )
         if said == jobs.Outcome.FAILED and retryable:
             log.error("given up for good: %s, %s", code, message)
-        return {"retry": Outcome.RETRY, "failed": Outcome.FAILED}.get(said, Outcome.STALE)
+        outcome = {"retry": Outcome.RETRY, "failed": Outcome.FAILED}.get(said, Outcome.STALE)
+        if outcome is not Outcome.STALE and TABLE[code].of_the_sender:
+            return Outcome.REFUSED  # nobody is woken for it
+        return outcome
 
     def _hand_over(self, claim: Claim, attempt: Attempt) -> Outcome:
         given = attempt.record(lambda session: leases.hand_over(session, claim))

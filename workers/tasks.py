@@ -18,7 +18,7 @@ _ASIDE_SECONDS = 0.1
 
 
 class UnitFailed(Exception):
-    """The unit failed for good."""
+    """The unit failed for good, or by what its user sent."""
 
 
 def register(app: Celery, runner: Callable[[], Runner]) -> None:
@@ -28,7 +28,7 @@ def register(app: Celery, runner: Callable[[], Runner]) -> None:
     def unit(self: Task, unit_id: str) -> str:
         outcome = runner().run(unit_id)
         runner().warm()
-        if outcome is Outcome.FAILED:
+        if outcome in {Outcome.FAILED, Outcome.REFUSED}:
             raise UnitFailed(unit_id)
         if outcome in {Outcome.RETRY, Outcome.HANDED_OVER}:
             # RETRY without publishing: the rows, not the broker, bring the unit back.

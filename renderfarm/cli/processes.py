@@ -34,8 +34,9 @@ def dispatcher() -> None:
         raise SettingsError("REDIS_URL is not set; `farm up` sets it, or give your own")
     database = Database(ours.database_url)
     try:
-        with show(ours, "dispatcher"):
-            Dispatcher(ours, database, celery_publisher(ours), open_storage(ours)).run(_stop())
+        running = Dispatcher(ours, database, celery_publisher(ours), open_storage(ours))
+        with show(ours, "dispatcher", alive=running.alive):
+            running.run(_stop())
     finally:
         database.close()
 

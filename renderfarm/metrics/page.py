@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +13,9 @@ from prometheus_client.registry import Collector
 
 from renderfarm import __version__
 from renderfarm.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +46,21 @@ def registry_of(component: str, *shown: Collector) -> CollectorRegistry:
 
 
 @contextmanager
-def show(settings: Settings, component: str, shown: Collector = REGISTRY) -> Iterator[None]:
-    """Serve ``/metrics`` for the length of the block; not at all without a port."""
+def show(
+    settings: Settings,
+    component: str,
+    shown: Collector = REGISTRY,
+    alive: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
+    """Serve ``/metrics`` and ``/healthz`` for the length of the block; not at all without a port."""
     if not settings.metrics_port:
         yield
         return
     registry = registry_of(component, shown)
     server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    metrics = server.get_app()
+    assert metrics is not None
+    server.set_app(_with_health(metrics, alive))
     log.info("metrics on http://%s:%d/metrics", settings.metrics_host, settings.metrics_port)
     try:
         yield
@@ -56,3 +68,16 @@ def show(settings: Settings, component: str, shown: Collector = REGISTRY) -> Ite
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _with_health(metrics: WSGIApplication, alive: Callable[[], bool]) -> WSGIApplication:
+    """The page, and beside it ``/healthz``: 200, or 503 for a process that only a restart can help."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            return metrics(environ, start_response)
+        status, said = ("200 OK", b"alive\n") if alive() else ("503 Service Unavailable", b"hung\n")
+        start_response(status, [("Content-Type", "text/plain")])
+        return [said]
+
+    return app

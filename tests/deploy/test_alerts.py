@@ -17,6 +17,8 @@ from renderfarm.db import Database
 from renderfarm.metrics.jobs import PROMISED_START
 from tests.deploy.watching import ALERTMANAGER, PAGE, PROMETHEUS, alerts, installed, rules, told
 
+#: How the runbook begins to speak of an alert, by its severity.
+SAID = {"page": "*Page.*", "ticket": "*Ticket.*", "watchdog": "*Always.*"}
 TESTS = sorted(path.name for path in PROMETHEUS.glob("*_test.yml"))
 
 
@@ -46,6 +48,7 @@ def test_every_alert_has_a_test_that_fires_and_one_that_does_not() -> None:
                 firing = str(case["exp_samples"])
                 for alert in filter(re.compile(pattern).fullmatch, asked):
                     asked[alert].add(f'"{alert}"' in firing)
+    assert asked.pop("RenderfarmWatchdog") == {True}  # always
     assert {name for name, seen in asked.items() if seen != {True, False}} == set()
 
 
@@ -54,7 +57,7 @@ def test_every_alert_says_whom_it_wakes_and_has_its_place_in_the_runbook() -> No
     for alert in alerts():
         name, severity = alert["alert"], alert["labels"]["severity"]
         section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
-        assert section.strip().startswith({"page": "*Page.*", "ticket": "*Ticket.*"}[severity]), name
+        assert section.strip().startswith(SAID[severity]), name
         assert len(alert["annotations"]["runbook"]) > 40, name
         assert alert["annotations"]["summary"].endswith("."), name
     sections = re.findall(r"(?m)^### (\w+)$", page)
@@ -72,6 +75,8 @@ def test_the_promise_of_the_rules_is_a_bucket_of_the_histogram() -> None:
     [
         ({"alertname": "RenderfarmRedisAway", "severity": "page"}, "pager"),
         ({"alertname": "RenderfarmOldHold", "severity": "ticket"}, "tickets"),
+        ({"alertname": "RenderfarmWatchdog", "severity": "watchdog"}, "watchdog"),
+        ({"alertname": "RenderfarmAlertsUnsent", "severity": "page"}, "tickets,pager"),
         ({"alertname": "SomebodyElses"}, "tickets"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",

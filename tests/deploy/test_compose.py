@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import Engine, QueuePool
 
+from api.app import _POOL
 from renderfarm import stages
+from renderfarm.db import Database
 from renderfarm.settings import Settings
 from tests.deploy.processes import COMMANDS, OWN, ROOT, SETTINGS, dry_run, interpolated
 
@@ -211,6 +214,25 @@ def test_prometheus_scrapes_services_that_show_metrics(services: dict[str, dict[
         assert (environment["FARM_METRICS_HOST"], environment["FARM_METRICS_PORT"]) == ("0.0.0.0", port)
 
 
+def test_postgresql_allows_what_all_processes_may_take(services: dict[str, dict[str, Any]]) -> None:
+    page = (DEPLOY / "sizing.md").read_text().partition("### Connections to PostgreSQL")[2]
+    most = {name: int(count) for name, count in re.findall(r"^\| (\w+)[^|]*\| (\d+) \|", page, re.MULTILINE)}
+    kinds = [name.partition("-")[0] for name in services if not name.endswith("-gpu")]
+    processes = [*filter(most.__contains__, kinds), "API"]
+    api = Database("postgresql://nobody@127.0.0.1/none", _POOL)
+    assert most["API"] == sum(_most_of(e) for e in (api.engine, api._readers, api._writers))
+    more = Settings.from_env(services["api"]["environment"]).api_processes - 1
+    taken = sum(most[name] for name in processes) + most["API"] * more
+    (setting,) = re.findall(r"max_connections=(\d+)", str(services["postgres"]["command"]))
+    assert f" = {taken}," in page and int(setting) - 3 > 1.2 * taken
+
+
+def _most_of(engine: Engine) -> int:
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.size() + pool._max_overflow
+
+
 def test_grafana_finds_the_dashboards_where_it_is_told_to_look(services: dict[str, dict[str, Any]]) -> None:
     told = DEPLOY / "grafana" / "provisioning" / "dashboards" / "renderfarm.yaml"
     (provider,) = yaml.safe_load(told.read_text())["providers"]
@@ -294,14 +316,17 @@ def test_it_refuses_to_start_without_each_secret_and_the_example_names_every_var
 def test_secrets_are_made_once_each_its_own_and_for_nobody_else(tmp_path: Path) -> None:
     for name in ("secrets", ".env.example"):
         shutil.copy(DEPLOY / name, tmp_path)
-    subprocess.run([tmp_path / "secrets"], check=True, timeout=10)
+    done = subprocess.run([tmp_path / "secrets"], check=True, timeout=10, capture_output=True, text=True)
+    assert "NOBODY IS TOLD OF ALERTS (pager)" in done.stderr and "watchdog-url" in done.stderr
     made = tmp_path / ".env"
     variables = dict(re.findall(r"^(\w+)=(.*)$", made.read_text(), re.MULTILINE))
     secrets = [variables[name] for name in SECRETS]
     assert len(set(secrets)) == len(secrets) and all(re.fullmatch("[0-9a-f]{48}", s) for s in secrets)
     assert interpolated(TEXT, variables) and made.stat().st_mode & 0o077 == 0
     assert (tmp_path / MADE).is_dir()
+    (tmp_path / MADE / "pager-url").write_text("https://pager.example.com/x")
     again = subprocess.run([tmp_path / "secrets"], check=False, timeout=10, capture_output=True)
+    assert b"(pager)" not in again.stderr and b"(tickets)" in again.stderr
     assert again.returncode == 1 and secrets[0] in made.read_text()
 
 

@@ -33,7 +33,8 @@ def installed(name: str) -> str:
 
 
 def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"]
+    files = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["rule_files"]
+    groups = [group for name in files for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 

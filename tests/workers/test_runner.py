@@ -117,7 +117,7 @@ def is_backend(database: Database, process: int) -> bool:
 def test_an_error_of_the_input_ends_the_job_with_its_code_and_costs_nothing(farm: Farm) -> None:
     job_id = farm.submit()
     unit_id = farm.advance(job_id, Stage.JOIN)
-    assert farm.run(unit_id, "no_person") is Outcome.FAILED
+    assert farm.run(unit_id, "no_person") is Outcome.REFUSED
     job = farm.job(job_id)
     assert (job.status, job.error_code) == (JobStatus.FAILED, "CS-UORC01-101")
     assert job.error_message == "No person was found in the driving video."

@@ -84,6 +84,7 @@ def test_workers_take_a_job_from_its_submission_to_its_end(farm: Farm, start) ->
     assert 'renderfarm_process_info{component="worker-v4"' in shown
     assert 'renderfarm_unit_attempts_total{outcome="done",stage="segment"} 1.0' in shown
     assert 'renderfarm_unit_attempts_total{outcome="failed",stage="segment"} 0.0' in shown
+    assert 'renderfarm_unit_attempts_total{outcome="refused",stage="segment"} 0.0' in shown
     assert 'renderfarm_frames_rendered_total{model="V4_Preview"} 40.0' in shown
     assert 'renderfarm_stage_duration_seconds_count{model="V4_Preview",stage="plate"} 1.0' in shown
 
