@@ -34,6 +34,8 @@ def operators(tmp_path: Path) -> Iterator[str]:
     variables = {
         "API_ORIGIN": behind,
         "FLOWER_ORIGIN": behind,
+        "STORE_ORIGIN": behind,
+        "STORE_BUCKET": "renders",
         "API_MAX_BODY_MB": "1",
         "OPERATORS_PASSWORD": PASSWORD,
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",

@@ -57,6 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.origin.body += self.rfile.read1(1 << 16)  # type: ignore[attr-defined]  # it is buffered
         self.do_GET()
 
+    do_PUT = do_POST
+
     def _stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -86,6 +88,8 @@ def proxy(running_origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> I
     variables = {
         "API_ORIGIN": running_origin.url,
         "FLOWER_ORIGIN": f"http://127.0.0.1:{free_port()}",  # nobody
+        "STORE_ORIGIN": running_origin.url,
+        "STORE_BUCKET": "renders",
         "API_MAX_BODY_MB": "1",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }
@@ -157,6 +161,25 @@ def test_a_request_keeps_a_name_that_the_api_would_take(origin: Origin, proxy: N
     assert (answer.headers["X-Request-ID"] == name) == (context.accepted(name) == name)
 
 
+def test_the_store_hears_of_a_part_only_what_is_signed(origin: Origin, proxy: Nginx) -> None:
+    part = "/renders/in/acct_1/up_1.mp4?uploadId=a%2Fb&partNumber=1&X-Amz-Signature=0f"
+    asked = {
+        "Host": "farm.example",
+        "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg==",
+        "Authorization": "Bearer key",
+        "Cookie": "a=1",
+        "X-Amz-Copy-Source": "/renders/in/acct_2/up_2.mp4",
+    }
+    answer = requests.put(proxy.url + part, b"hello", headers=asked, timeout=10).json()
+    assert (answer["path"], origin.body) == (part, b"hello")
+    assert answer["head"] == {
+        "Host": "farm.example",
+        "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg==",
+        "Content-Length": "5",
+        "Connection": "close",
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "status", "code"),
     [("/api/render", (1 << 20) + 1, 413, "CS-ORIV-005"), ("/flower/", 0, 503, "CS-UORC01-199")],
@@ -178,6 +201,8 @@ def test_flower_is_under_its_prefix_with_its_websockets(origin: Origin, tmp_path
     variables = {
         "API_ORIGIN": f"http://127.0.0.1:{free_port()}",
         "FLOWER_ORIGIN": origin.url,
+        "STORE_ORIGIN": origin.url,
+        "STORE_BUCKET": "renders",
         "API_MAX_BODY_MB": "1",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }

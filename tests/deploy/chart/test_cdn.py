@@ -38,7 +38,7 @@ def test_it_is_told_every_variable_that_its_configuration_asks_for(cdn: Rendered
     asked = set(re.findall(r"\$\{(CDN_\w+)\}", text)) | set(re.findall(r"^env (\w+);", text, re.MULTILINE))
     variables = environment(cdn.container("cdn"))
     assert asked == set(variables)
-    assert variables["CDN_ORIGIN"] == "http://minio.storage:9000"
+    assert variables["CDN_ORIGIN"] == "http://minio.storage.svc.cluster.local:9000"
     assert variables["CDN_BUCKET"] == "renders"
     aws = render({**VARIANTS["its own CDN"], "storage": {"region": "eu-west-1"}})
     assert environment(aws.container("cdn"))["CDN_ORIGIN"] == "https://s3.eu-west-1.amazonaws.com"
