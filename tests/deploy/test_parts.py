@@ -40,7 +40,6 @@ def front(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fr
     nobody = f"http://127.0.0.1:{free_port()}"
     variables = {
         "API_ORIGIN": nobody,
-        "FLOWER_ORIGIN": nobody,
         "STORE_ORIGIN": s3.endpoint,
         "STORE_BUCKET": BUCKET,
         "API_MAX_BODY_MB": "1",
