@@ -48,6 +48,9 @@ class Settings:
     storage_url: str = ""
     #: Of an S3 store that is not AWS, and its credentials where the machine has none of its own.
     s3_endpoint: str = ""
+    #: Where that store is reached from outside, if not there: what is signed for others (parts of uploads,
+    #: presigned links) is signed for this address, which has no path of its own. Empty: the endpoint.
+    s3_public_endpoint: str = ""
     s3_region: str = "us-east-1"
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)

@@ -22,7 +22,14 @@ from tests.services.s3 import S3Server, s3_server
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-_WITH_S3 = ("test_storage.py", "test_s3.py", "deploy/test_cdn.py", "test_purge.py", "test_bucket.py")
+_WITH_S3 = (
+    "test_storage.py",
+    "test_s3.py",
+    "deploy/test_cdn.py",
+    "test_purge.py",
+    "test_bucket.py",
+    "test_parts.py",
+)
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types

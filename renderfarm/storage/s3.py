@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,32 +35,17 @@ _SOURCE_SECONDS = 24 * 3600
 
 
 class S3Store(Storage):
-    """Objects in a bucket of anything that speaks S3; made for many threads, one client a process."""
+    """Objects in a bucket of anything that speaks S3; made for many threads, one client a process.
+
+    Signatures hold for one host: what is signed for others is signed for the address by which they come.
+    """
 
     def __init__(self, bucket: str, settings: Settings) -> None:
-        import boto3
-        from botocore.config import Config
-
         self._bucket = bucket
-        self._links = links_of(settings, sign=self._signed)
-        self._client: S3Client = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint or None,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key or None,
-            aws_secret_access_key=settings.s3_secret_key or None,
-            config=Config(
-                signature_version="s3v4",
-                # Stores that are not AWS seldom have a DNS name for each bucket, nor AWS's newer checksums.
-                s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                retries={"mode": "standard", "max_attempts": 4},
-                connect_timeout=5,
-                read_timeout=60,
-                max_pool_connections=32,
-            ),
-        )
+        self._client = _client(settings, settings.s3_endpoint)
+        outside = settings.s3_public_endpoint
+        self._outside = _client(settings, outside) if outside else self._client
+        self._links = links_of(settings, sign=partial(self._signed, self._outside))
 
     @property
     def links(self) -> Links:
@@ -81,7 +67,7 @@ class S3Store(Storage):
         return part.replace(target)
 
     def source(self, key: str) -> str:
-        return self._signed(checked(key), _SOURCE_SECONDS)
+        return self._signed(self._client, checked(key), _SOURCE_SECONDS)
 
     def size(self, key: str) -> int:
         with _bucket(key):
@@ -151,7 +137,7 @@ class S3Store(Storage):
         # The length is signed with the rest: the store refuses what is longer or shorter.
         where = {"Bucket": self._bucket, "Key": checked(key), "UploadId": handle}
         params = {**where, "PartNumber": number, "ContentLength": size}
-        return self._client.generate_presigned_url(
+        return self._outside.generate_presigned_url(
             "upload_part", Params=params, ExpiresIn=max(1, int(seconds))
         )
 
@@ -185,9 +171,9 @@ class S3Store(Storage):
             pages_of = pages.paginate(Bucket=self._bucket, Key=checked(key), UploadId=handle)
             return [part for page in pages_of for part in page.get("Parts", [])]
 
-    def _signed(self, key: str, seconds: int) -> str:
+    def _signed(self, client: S3Client, key: str, seconds: int) -> str:
         params = {"Bucket": self._bucket, "Key": key}
-        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+        return client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 
     def _abort_uploads(self, prefix: str) -> None:
         """Abort what writers that died began: of one key, or under a prefix that ends in ``/``."""
@@ -199,6 +185,31 @@ class S3Store(Storage):
                         self._client.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
+
+
+def _client(settings: Settings, endpoint: str) -> S3Client:
+    import boto3
+    from botocore.config import Config
+
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=endpoint or None,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key or None,
+        aws_secret_access_key=settings.s3_secret_key or None,
+        config=Config(
+            signature_version="s3v4",
+            # Stores that are not AWS seldom have a DNS name for each bucket, nor AWS's newer checksums.
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+        ),
+    )
+    return client
 
 
 def _read_only(bucket: str, reader: str) -> dict[str, object]:

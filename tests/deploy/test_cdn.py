@@ -14,6 +14,7 @@ import requests
 
 from renderfarm.cdn import SecureLink
 from renderfarm.cdn.purge import SLICE
+from tests.services import hostile
 from tests.services.cdn import DATA, PURGE, PURGE_SECRET, SECRET, Cdn, cdn_over
 from tests.services.s3 import S3Server
 from tests.waiting import until
@@ -242,4 +243,20 @@ def test_a_store_that_refuses_us_is_no_readers_fault(s3: S3Server, tmp_path: Pat
         cdn.put()
         answer = cdn.get()
         assert (answer.status_code, b"AccessKey" in answer.content) == (502, False)
+        cdn.storage.delete(cdn.key)
+
+
+def test_a_store_is_found_anew_where_it_has_gone_to(s3: S3Server, tmp_path: Path) -> None:
+    # Each worker has its own memory of names.
+    faster = {"valid=5s": "valid=1s", "worker_processes auto": "worker_processes 1"}
+    with (
+        hostile.names({}) as names,
+        cdn_over(s3, tmp_path, store="store.test", resolver=names.address, **faster) as cdn,
+    ):
+        cdn.put()
+        assert cdn.get().status_code == 502, "nginx starts before its store has a name"
+        names.answers["store.test"] = [["127.0.0.9"]]  # nobody listens there
+        until(lambda: cdn.range(0, 9).status_code == 502 and names.asked["store.test"] > 0)
+        names.answers["store.test"] = [["127.0.0.1"]]
+        until(lambda: cdn.range(0, 9).content == DATA[:10])
         cdn.storage.delete(cdn.key)

@@ -281,6 +281,12 @@ def test_what_two_services_have_to_agree_on_is_the_same(services: dict[str, dict
     farm, cdn = services["api"]["environment"], services["cdn"]["environment"]
     assert farm["FARM_STORAGE_URL"] == f"s3://{cdn['CDN_BUCKET']}"
     assert farm["FARM_S3_ENDPOINT"] == cdn["CDN_ORIGIN"]
+    for name in ("front", "cdn"):
+        assert services[name]["environment"]["NGINX_ENTRYPOINT_LOCAL_RESOLVERS"] == "1", name
+    front = services["front"]["environment"]
+    assert front["STORE_ORIGIN"] == farm["FARM_S3_ENDPOINT"]
+    assert farm["FARM_STORAGE_URL"] == f"s3://{front['STORE_BUCKET']}"
+    assert farm["FARM_S3_PUBLIC_ENDPOINT"] == farm["FARM_PUBLIC_URL"], "parts of uploads pass nginx"
     assert farm["FARM_CDN_STYLE"] == cdn["CDN_STYLE"]
     assert farm["FARM_CDN_SECRET"] == cdn["CDN_LINK_SECRET"]
     assert farm["FARM_CDN_PURGE_SECRET"] == cdn["CDN_PURGE_SECRET"]

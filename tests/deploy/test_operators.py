@@ -20,8 +20,9 @@ PASSWORD = "secret-of-operators"
 
 @Request.application
 def page(request: Request) -> Response:
-    """Says what it was asked for."""
-    return Response(request.path)
+    """Says what it was asked for, and whether as a websocket."""
+    asked = {f"X-{name}": request.headers.get(name, "") for name in ("Upgrade", "Connection", "Host")}
+    return Response(request.path, headers=asked)
 
 
 @pytest.fixture
@@ -33,13 +34,15 @@ def operators(tmp_path: Path) -> Iterator[str]:
     names = ("api.conf.template", "operators.conf.template", "operators.htpasswd.template")
     variables = {
         "API_ORIGIN": behind,
-        "FLOWER_ORIGIN": behind,
+        "STORE_ORIGIN": behind,
+        "STORE_BUCKET": "renders",
         "API_MAX_BODY_MB": "1",
         "OPERATORS_PASSWORD": PASSWORD,
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
     }
     here = {
         "listen 8001": f"listen 127.0.0.1:{port}",
+        "http://flower:5555": behind,
         "http://grafana:3000": behind,
         "http://prometheus:9090": behind,
         "http://alertmanager:9093": behind,
@@ -67,3 +70,21 @@ def test_grafana_asks_by_itself_and_is_what_comes_first(operators: str) -> None:
     assert requests.get(f"{operators}/grafana/login", timeout=10).text == "/grafana/login"
     first = requests.get(operators, allow_redirects=False, timeout=10)
     assert (first.status_code, first.headers["Location"]) == (302, "/grafana/")
+
+
+def test_flower_asks_by_itself_below_its_prefix_with_its_websockets(operators: str) -> None:
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Host": "farm.example:8081"}
+    answer = requests.get(f"{operators}/flower/workers?a=1", headers=asked, timeout=10)
+    assert answer.text == "/flower/workers"
+    heard = {name: answer.headers[f"X-{name}"] for name in asked}
+    assert heard == {**asked, "Connection": "upgrade"}
+    moved = requests.get(f"{operators}/flower", allow_redirects=False, timeout=10)
+    assert (moved.status_code, moved.headers["Location"]) == (301, "/flower/")
+
+
+@pytest.mark.parametrize("hidden", ["metrics", "%6detrics", "./metrics", "/metrics"])
+def test_flowers_metrics_which_ask_for_no_password_are_not_shown(operators: str, hidden: str) -> None:
+    raw = requests.Request("GET", operators).prepare()
+    raw.url = f"{operators}/flower/{hidden}"
+    with requests.Session() as session:
+        assert session.send(raw, timeout=10).status_code == 404

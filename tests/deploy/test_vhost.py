@@ -22,6 +22,10 @@ from tests.services.debian import Unavailable
 from tests.services.nginx import Nginx, nginx_server
 from tests.waiting import until
 
+VARIABLES = {"STORE_BUCKET": "renders", "API_MAX_BODY_MB": "1", "NGINX_LOCAL_RESOLVERS": "127.0.0.1"}
+#: Where a part of an upload goes.
+PART = "/renders/in/acct_1/up_1.mp4?uploadId=a%2Fb&partNumber=1&X-Amz-Signature=0f"
+
 
 @dataclass
 class Origin:
@@ -57,6 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.origin.body += self.rfile.read1(1 << 16)  # type: ignore[attr-defined]  # it is buffered
         self.do_GET()
 
+    do_PUT = do_POST
+
     def _stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -83,12 +89,7 @@ def running_origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def proxy(running_origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    variables = {
-        "API_ORIGIN": running_origin.url,
-        "FLOWER_ORIGIN": f"http://127.0.0.1:{free_port()}",  # nobody
-        "API_MAX_BODY_MB": "1",
-        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
-    }
+    variables = {**VARIABLES, "API_ORIGIN": running_origin.url, "STORE_ORIGIN": running_origin.url}
     try:
         with nginx_server(tmp_path_factory.mktemp("nginx"), ["api.conf.template"], variables) as nginx:
             yield nginx
@@ -157,40 +158,49 @@ def test_a_request_keeps_a_name_that_the_api_would_take(origin: Origin, proxy: N
     assert (answer.headers["X-Request-ID"] == name) == (context.accepted(name) == name)
 
 
-@pytest.mark.parametrize(
-    ("path", "sent", "status", "code"),
-    [("/api/render", (1 << 20) + 1, 413, "CS-ORIV-005"), ("/flower/", 0, 503, "CS-UORC01-199")],
-)
-def test_what_the_proxy_refuses_is_said_in_the_apis_own_words(
-    origin: Origin, proxy: Nginx, path: str, sent: int, status: int, code: str
-) -> None:
-    answer = requests.post(proxy.url + path, data=bytes(sent), timeout=10)
+def test_the_store_hears_of_a_part_only_what_is_signed(origin: Origin, proxy: Nginx) -> None:
+    asked = {
+        "Host": "farm.example",
+        "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg==",
+        "Authorization": "Bearer key",
+        "Cookie": "a=1",
+        "X-Amz-Copy-Source": "/renders/in/acct_2/up_2.mp4",
+    }
+    answer = requests.put(proxy.url + PART, b"hello", headers=asked, timeout=10).json()
+    assert (answer["path"], origin.body) == (PART, b"hello")
+    assert answer["head"] == {
+        "Host": "farm.example",
+        "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg==",
+        "Content-Length": "5",
+        "Connection": "close",
+    }
+
+
+def said(answer: requests.Response, code: str) -> bool:
+    """Whether this is the API's own way of saying it."""
     public = TABLE[code]
-    said = {"error_code": code, "message": public.message}
-    assert answer.status_code == status
+    words = {"error_code": code, "message": public.message}
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {"detail": {**said, "action": public.action}, **said}
-    assert ("Retry-After" in answer.headers) == (status == 503)
+    return bool(answer.json() == {"detail": {**words, "action": public.action}, **words})
+
+
+def test_what_the_proxy_refuses_is_said_in_the_apis_own_words(origin: Origin, proxy: Nginx) -> None:
+    answer = requests.post(f"{proxy.url}/api/render", data=bytes((1 << 20) + 1), timeout=10)
+    assert answer.status_code == 413 and said(answer, "CS-ORIV-005")
+    assert "Retry-After" not in answer.headers
     assert origin.seen == []
 
 
-def test_flower_is_under_its_prefix_with_its_websockets(origin: Origin, tmp_path: Path) -> None:
-    variables = {
-        "API_ORIGIN": f"http://127.0.0.1:{free_port()}",
-        "FLOWER_ORIGIN": origin.url,
-        "API_MAX_BODY_MB": "1",
-        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
-    }
+@pytest.mark.usefixtures("proxy")  # it skips where there is no nginx
+def test_that_the_api_or_the_store_is_away_is_said_in_the_apis_own_words(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    variables = {**VARIABLES, "API_ORIGIN": nobody, "STORE_ORIGIN": nobody}
     with nginx_server(tmp_path, ["api.conf.template"], variables) as nginx:
-        asked = {"Upgrade": "websocket", "Connection": "Upgrade"}
-        answer = requests.get(f"{nginx.url}/flower/workers?a=1", headers=asked, timeout=10).json()
-        assert answer["path"] == "/flower/workers?a=1"
-        assert (answer["head"]["Upgrade"], answer["head"]["Connection"]) == ("websocket", "upgrade")
-        for hidden in ("metrics", "%6detrics", "./metrics", "/metrics"):
-            address = f"/flower/{hidden}"
-            raw = requests.Request("GET", nginx.url).prepare()
-            raw.url = nginx.url + address
-            with requests.Session() as session:
-                assert session.send(raw, timeout=10).status_code == 404, address
-        moved = requests.get(f"{nginx.url}/flower", allow_redirects=False, timeout=10)
-        assert (moved.status_code, moved.headers["Location"]) == (301, "/flower/")
+        for path in ("/api/render", PART):
+            answer = requests.put(nginx.url + path, timeout=10)
+            assert answer.status_code == 503 and said(answer, "CS-UORC01-199"), path
+            assert "Retry-After" in answer.headers
+
+
+def test_nobody_is_led_to_flower_where_the_api_is(origin: Origin, proxy: Nginx) -> None:
+    assert requests.get(f"{proxy.url}/flower/", timeout=10).json()["path"] == "/flower/", "the API says 404"

@@ -74,7 +74,7 @@ def cdn_over(s3: S3Server, folder: Path, style: str = "secure-link", **change: s
     with Proxy.open(urlsplit(s3.endpoint).port or 0) as network:
         variables = {
             "CDN_STYLE": style,
-            "CDN_ORIGIN": f"http://127.0.0.1:{network.port}",
+            "CDN_ORIGIN": f"http://{change.pop('store', '127.0.0.1')}:{network.port}",
             "CDN_BUCKET": BUCKET,
             "CDN_REGION": "us-east-1",
             "CDN_ACCESS_KEY": s3.access_key,
@@ -82,6 +82,7 @@ def cdn_over(s3: S3Server, folder: Path, style: str = "secure-link", **change: s
             "CDN_LINK_SECRET": SECRET,
             "CDN_PURGE_SECRET": change.pop("purge_secret", PURGE_SECRET),
             "CDN_CACHE_SIZE": "1g",
+            "NGINX_LOCAL_RESOLVERS": change.pop("resolver", "127.0.0.1"),
         }
         try:
             with nginx_server(folder, ["cdn.conf.template", "s3.conf.template"], variables, change) as nginx:

@@ -16,6 +16,9 @@
 {{- end }}
 - {name: FARM_STORAGE_URL, value: {{ $values.storage.url | quote }}}
 - {name: FARM_S3_ENDPOINT, value: {{ $values.storage.endpoint | quote }}}
+{{- with $values.storage.publicEndpoint }}
+- {name: FARM_S3_PUBLIC_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 - {name: FARM_S3_REGION, value: {{ $values.storage.region | quote }}}
 - {name: FARM_PUBLIC_URL, value: {{ $values.publicUrl | quote }}}
 - {name: FARM_WORK_DIR, value: /work}

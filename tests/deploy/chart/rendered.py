@@ -67,7 +67,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "pools": {"v3": {"weights": {"claim": "weights"}}, "v4": {"weights": {"image": "weights:2"}}}
     },
     "own store": {
-        "storage": {"endpoint": "http://minio.storage:9000"},
+        "storage": {
+            "endpoint": "http://minio.storage.svc.cluster.local:9000",
+            "publicEndpoint": "https://files.example.com",
+        },
         "pools": {"v4": {"keepNode": False}},
         "networkPolicy": {"scrapers": []},
     },
@@ -75,7 +78,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cdn": {"base": "https://cdn.example.com", "server": {"enabled": True, "replicas": 3}},
         "secrets": {"cdn": {"name": "renderfarm-cdn"}},
         "ingress": {"enabled": True, "tlsSecret": "tls"},
-        "storage": {"endpoint": "http://minio.storage:9000", "url": "s3://renders"},
+        "storage": {"endpoint": "http://minio.storage.svc.cluster.local:9000", "url": "s3://renders"},
     },
     "links to a CDN": {
         "cdn": {

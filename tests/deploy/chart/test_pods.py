@@ -197,6 +197,12 @@ def test_only_who_gives_out_links_knows_what_they_are_signed_with(release: Rende
         assert (told >= {"FARM_CDN_BASE"}) == bool(told) == (name in {"api", "dispatcher", "courier"}), name
 
 
+def test_parts_of_uploads_are_signed_for_the_store_as_people_reach_it(defaults: Rendered) -> None:
+    told = environment(render(VARIANTS["own store"]).container("api"))
+    assert told["FARM_S3_PUBLIC_ENDPOINT"] == "https://files.example.com"
+    assert "FARM_S3_PUBLIC_ENDPOINT" not in environment(defaults.container("api"))
+
+
 def test_a_cdn_is_told_whole() -> None:
     variables = environment(render(VARIANTS["links to a CDN"]).container("api"))
     assert {name: variables[name] for name in LINKS} == {

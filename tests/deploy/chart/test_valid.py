@@ -153,6 +153,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "no secret for the database": {"secrets": {"database": {"name": ""}}},
     "a password where a secret's name belongs": {"secrets": {"database": {"password": "x"}}},
     "files on a disk that the pods do not share": {"storage": {"url": "file:///data"}},
+    "a public store with a path": {"storage": {"publicEndpoint": "https://farm.example.com/store"}},
     "a store whose address has no scheme": {"storage": {"endpoint": "minio:9000"}},
     "a setting that is none": {"settings": {"MAX_SECONDS": "1"}},
     "a setting that the chart makes": {"settings": {"FARM_METRICS_PORT": "1"}},
