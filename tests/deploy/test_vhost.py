@@ -141,12 +141,14 @@ def test_each_event_is_there_when_it_is_sent(origin: Origin, line: socket.socket
 
 def test_the_api_knows_for_whom_and_under_which_name_it_is_asked(origin: Origin, proxy: Nginx) -> None:
     asked = {"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "trace-1", "Host": "farm.example"}
+    asked["traceparent"] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     answer = requests.get(f"{proxy.url}/api/credits?a=%2F..%2F", headers=asked, timeout=10)
     head = answer.json()["head"]
     assert answer.json()["path"] == "/api/credits?a=%2F..%2F"
     assert head["X-Forwarded-For"] == "203.0.113.9, 127.0.0.1"  # the last is ours: one proxy is believed
     assert (head["Host"], head["X-Forwarded-Proto"]) == ("farm.example", "http")
     assert head["X-Request-ID"] == answer.headers["X-Request-ID"] == "trace-1"
+    assert "traceparent" not in {name.lower() for name in head}
     made = requests.get(proxy.url, headers={"X-Request-ID": "not one"}, timeout=10)
     assert made.json()["head"]["X-Request-ID"] == made.headers["X-Request-ID"]
     assert len(made.headers["X-Request-ID"]) == 32
