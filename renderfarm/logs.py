@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -60,7 +61,7 @@ def formatter(settings: Settings, process: str) -> logging.Formatter:
     return (_Json if settings.log_format == "json" else _Text)(process, settings.secrets)
 
 
-class _Lines(logging.Formatter):
+class _Lines(logging.Formatter, ABC):
     """What a line says, without secrets.
 
     Where there may be one, each value is looked through by itself: the marks of a format may hide it.
@@ -79,8 +80,9 @@ class _Lines(logging.Formatter):
             return line
         return self._written({name: self._clean(name, value) for name, value in said.items()})
 
+    @abstractmethod
     def _written(self, said: Mapping[str, object]) -> str:
-        raise NotImplementedError
+        """The line that says it."""
 
     def _said(self, record: logging.LogRecord) -> dict[str, object]:
         said: dict[str, object] = {
