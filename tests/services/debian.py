@@ -25,8 +25,11 @@ class Unavailable(Exception):
     """This machine cannot run the program; the message says why."""
 
 
-def program(name: str, *packages: str) -> str:
-    """The path of a program; root installs the packages for it. Raises ``Unavailable``."""
+def program(name: str, *packages: str, recommended: bool = False) -> str:
+    """The path of a program. Root installs the packages for it, and, if so, what these recommend.
+
+    Raises ``Unavailable``.
+    """
     if found := shutil.which(name):
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -34,7 +37,7 @@ def program(name: str, *packages: str) -> str:
     with _LOCK.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if shutil.which(name) is None:
-            _install(packages, lock)
+            _install(packages if recommended else ("--no-install-recommends", *packages), lock)
     if found := shutil.which(name):
         return found
     raise Unavailable(f"{' '.join(packages)} brought no {name}")
@@ -46,7 +49,7 @@ def _install(packages: tuple[str, ...], lock: TextIO) -> None:
     if why and time.time() - os.fstat(lock.fileno()).st_mtime < _GIVEN_UP:
         raise Unavailable(why)
     lock.truncate(0)
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+    for words in (["update"], ["install", "-y", *packages]):
         try:
             done = subprocess.run(
                 [*_APT, *words],

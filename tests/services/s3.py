@@ -69,7 +69,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 def _install() -> None:
     if not SCRIPT.exists():
         raise Unavailable("the script that starts an S3 server is not beside this checkout")
-    program("swift-proxy-server", *_PACKAGES)
+    program("swift-proxy-server", *_PACKAGES, recommended=True)
 
 
 def _script(*words: str) -> None:
