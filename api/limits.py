@@ -93,6 +93,8 @@ class Limits:
         self._key = Rate.parse(settings.rate_limit_key)
         self._render = Rate.parse(settings.rate_limit_render)
         self._shunned_until = 0.0
+        #: Whether it did not answer the last time either.
+        self._away = False
 
     def count(self, address: str, secret: str, *, rendering: bool) -> list[Count]:
         """Count one request, in one way to Redis and back; nothing where Redis is away."""
@@ -106,11 +108,16 @@ class Limits:
             if rendering:
                 asked.append(("render", self._render, asker))
         try:
-            return self._hit(asked)
+            counts = self._hit(asked)
         except redis.RedisError as error:
             self._shunned_until = time.monotonic() + _SHUNNED
-            log.warning("nobody's requests are counted for %.0f s: %s", _SHUNNED, error)
+            # One late answer of a busy machine is nothing to look at; a Redis that stays away is.
+            level = logging.WARNING if self._away else logging.INFO
+            log.log(level, "nobody's requests are counted for %.0f s: %s", _SHUNNED, error)
+            self._away = True
             return []
+        self._away = False
+        return counts
 
     def _hit(self, asked: Sequence[tuple[str, Rate, str]]) -> list[Count]:
         now = time.time()

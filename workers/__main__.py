@@ -17,8 +17,8 @@ QUEUES = click.Choice(stages.ALL)
 _COLUMNS = "--tasks-columns=name,args,state,result,exception,worker,received,runtime,uuid"
 #: A worker whose last pulse is older does not do its work.
 PULSE_SECONDS = 15.0
-#: Tasks that Flower remembers, some 2 KB each; of itself it would remember ten times as many.
-_TASKS = 10_000
+#: Tasks that Flower remembers, some 4 KB each; of itself it would remember 100,000.
+_TASKS = 3_000
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -87,8 +88,21 @@ def test_without_redis_everybody_is_let_through_and_soon(
     limited: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = limited(redis_url=f"redis://127.0.0.1:{free_port()}/0", rate_limit_address="1/hour")
+    caplog.set_level(logging.INFO, "api.limits")
     began = time.monotonic()
     for _ in range(20):
         assert client.get(NOBODYS_JOB).status_code == 404
     assert time.monotonic() - began < 2
     assert sum("nobody's requests are counted" in record.message for record in caplog.records) == 1
+
+
+def test_a_redis_that_is_late_once_is_no_warning_and_one_that_stays_away_is(
+    limited: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = limited(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    caplog.set_level(logging.INFO, "api.limits")
+    monkeypatch.setattr("api.limits._SHUNNED", 0.0)
+    for _ in range(2):
+        client.get(NOBODYS_JOB)
+    said = [record.levelname for record in caplog.records if "nobody's requests" in record.message]
+    assert said == ["INFO", "WARNING"]

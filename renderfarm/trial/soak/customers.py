@@ -131,7 +131,7 @@ class Customer:
         return self.render("v4", self.goods.picture, upload)
 
     def _character(self) -> str:
-        made = self._asked(lambda: self._client.preprocess_character("Hero", self.goods.picture))
+        made = self._asked(lambda: self._client.preprocess_character("Hero", self.goods.character))
         return self._ready(made["character_id"])
 
     def _scene(self) -> str:

@@ -53,7 +53,7 @@ OTHERS: Mapping[str, Bound] = {
     "postgres, MB": Bound(per_hour=80, share=0.25, least=24),
     # Each of its processes keeps the tables open that it has met.
     "postgres, files": Bound(per_hour=1000, share=0.25, least=400),
-    # It keeps what it has seen of the last tasks, some 2 KB of each (``workers.__main__``).
+    # It grows until it has seen as many tasks as it remembers, some 4 KB of each (``workers.__main__``).
     "flower, MB": Bound(per_hour=60, share=0.10, least=16),
     # What draws keeps the models' buffers: its peak depends on how two parts of a picture met.
     "drawing, MB": Bound(per_hour=0, share=0.15, least=64),
