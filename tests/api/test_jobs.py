@@ -84,7 +84,7 @@ def test_a_signed_address_is_a_new_one_at_each_read(
     set_job(farm, job_id, status="complete", outputs=outputs, completed_at=func.now())
     assert client.get(f"/api/render/{job_id}").get_json()["cdn_url_expires_at"] is None
     signed = {"cdn_style": "secure-link", "cdn_base": "https://cdn.test", "cdn_secret": "0123456789abcdef"}
-    signing = create_app(replace(settings, cdn_seconds=2, **signed))
+    signing = create_app(replace(settings, storage_url="s3://renders", cdn_seconds=2, **signed))
     with closing(signing.extensions["farm"].database):
         first = signing.test_client().get(f"/api/render/{job_id}").get_json()
         assert first["cdn_url"].startswith(f"https://cdn.test/out/{job_id}/output.bin?expires=")
